@@ -1,0 +1,143 @@
+"""Every way this system says no, as one tree.
+
+    ForecasterError
+    ├─ ConfigError(path, problem)               the run file or a setting is wrong
+    ├─ HomeUnwritable(home, reason)             the home directory is full, read-only or not ours
+    ├─ UnknownSymbol(symbol, known)             no source or store knows it
+    ├─ DataError                                the data cannot carry the run
+    │  ├─ MissingSessions(symbol, sessions)     holes against the venue's calendar
+    │  ├─ ChannelHole(channel, session)         a channel without a value where it must have one
+    │  ├─ NoHistory(subject)                    nothing stored that was known by then
+    │  └─ TooShort(what, have, need)            too little history for the window
+    ├─ SnapshotError                            → SnapshotMissing | SnapshotCorrupt
+    ├─ ArtifactError                            → ArtifactMissing | ArtifactCorrupt | ContractMismatch
+    ├─ OutputInvalid(digest, problem)           a model answered something that is no forecast
+    ├─ StoreOutdated(found, expected)           the database needs `forecaster fetch` or a migration
+    ├─ ForecastMissing(symbol)                  known symbol, but nothing was issued for it yet
+    ├─ NotTrained(names)                        a verb needs a model that no run has produced
+    ├─ NoChampion(target)                       nothing has been promoted for this target
+    └─ PromotionConflict(target)                somebody else promoted in between
+
+Constructors take facts and compose the message; each message says what happened and what to do next.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class ForecasterError(Exception):
+    """Root of every error a user can cause or must know of; `str()` of it is one clear line."""
+
+
+class ConfigError(ForecasterError):
+    def __init__(self, path: str | Path, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+
+
+class HomeUnwritable(ForecasterError):
+    def __init__(self, home: str | Path, reason: str) -> None:
+        super().__init__(
+            f"cannot write to the home directory {home}: {reason}; free space there or choose another with "
+            "--home or FORECASTER_HOME (what was stored before is intact)"
+        )
+
+
+class UnknownSymbol(ForecasterError):
+    def __init__(self, symbol: str, known: Iterable[str]) -> None:
+        super().__init__(f"unknown symbol {symbol[:16]!r}; known here: {', '.join(sorted(known)) or 'none'}")
+
+
+class DataError(ForecasterError):
+    """The data as known cannot carry what was asked."""
+
+
+class MissingSessions(DataError):
+    def __init__(self, symbol: str, sessions: list[str]) -> None:
+        shown = ", ".join(sessions[:3]) + (", ..." if len(sessions) > 3 else "")
+        super().__init__(
+            f"{symbol}: {len(sessions)} session(s) of its venue have no bar ({shown}); fetch them or start later"
+        )
+
+
+class ChannelHole(DataError):
+    def __init__(self, channel: str, session: str) -> None:
+        super().__init__(f"channel {channel} has no value on {session}; fetch its data or leave the channel out")
+
+
+class NoHistory(DataError):
+    def __init__(self, subject: str) -> None:
+        super().__init__(f"{subject}: nothing stored that was known by then; run `forecaster fetch` first")
+
+
+class TooShort(DataError):
+    def __init__(self, what: str, have: int, need: int) -> None:
+        super().__init__(
+            f"too little history for {what}: have {have} sessions, need {need}; "
+            "fetch more, shorten [window] context, or move the [split] dates"
+        )
+
+
+class SnapshotError(ForecasterError):
+    """A snapshot cannot be read as what its name says."""
+
+
+class SnapshotMissing(SnapshotError):
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"no snapshot at {path}; write one with `forecaster snapshot`")
+
+
+class SnapshotCorrupt(SnapshotError):
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"snapshot {path} does not match the digest in its name; delete it and write it again")
+
+
+class ArtifactError(ForecasterError):
+    """An artifact cannot be trusted or found."""
+
+
+class ArtifactMissing(ArtifactError):
+    def __init__(self, digest: str) -> None:
+        super().__init__(f"no artifact {digest[:12]} in the store; train it again with `forecaster train`")
+
+
+class ArtifactCorrupt(ArtifactError):
+    def __init__(self, digest: str, problem: str) -> None:
+        super().__init__(f"artifact {digest[:12]} refused: {problem}; train it again with `forecaster train`")
+
+
+class ContractMismatch(ArtifactError):
+    def __init__(self, digest: str, expected: str, found: str) -> None:
+        super().__init__(f"artifact {digest[:12]} breaks the contract: expected {expected}, found {found}")
+
+
+class OutputInvalid(ForecasterError):
+    def __init__(self, digest: str, problem: str) -> None:
+        super().__init__(f"model {digest[:12]} gave no usable forecast: {problem}")
+
+
+class StoreOutdated(ForecasterError):
+    def __init__(self, found: str | None, expected: str) -> None:
+        super().__init__(
+            f"the database is at revision {found or 'none'} and this version needs {expected}; "
+            "run `forecaster fetch` (it migrates) or point FORECASTER_HOME to a home that has one"
+        )
+
+
+class ForecastMissing(ForecasterError):
+    def __init__(self, symbol: str) -> None:
+        super().__init__(f"no forecast has been issued for {symbol} yet; run `forecaster forecast {symbol}`")
+
+
+class NotTrained(ForecasterError):
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__(f"not trained on this snapshot: {', '.join(names)}; run `forecaster train`")
+
+
+class NoChampion(ForecasterError):
+    def __init__(self, target: str) -> None:
+        super().__init__(f"no champion for {target} yet; run `forecaster promote`")
+
+
+class PromotionConflict(ForecasterError):
+    def __init__(self, target: str) -> None:
+        super().__init__(f"somebody else promoted for {target} in between; look again and repeat `forecaster promote`")

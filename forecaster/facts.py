@@ -1,0 +1,70 @@
+"""Facts: bars and observations with the moment each became known, as plain arrays.
+
+The same value for what the store holds and what a snapshot froze, so a panel cannot tell (and need not know) which of
+the two it was built from. Rows are sorted by subject, date and known_at; later rows for one date are revisions.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forecaster.contract import Dates, Floats
+
+BAR_FIELDS = ("open", "high", "low", "close", "volume")
+FIELDS = (*BAR_FIELDS, "value")
+"""Columns of `Facts.values`; a bar leaves `value` NaN, an observation leaves the others NaN."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was known about some subjects (symbols and macro series)."""
+
+    subject: NDArray[np.str_]
+    """[N] symbol or series."""
+    date: Dates
+    """[N] datetime64[D]: session of a bar, first day of an observation's period."""
+    known_at: Dates
+    """[N] datetime64[us], UTC: when the world could know the row."""
+    values: Floats
+    """[N, 6] in the order of FIELDS."""
+
+    @classmethod
+    def of(cls, subject: NDArray[np.str_], date: Dates, known_at: Dates, values: Floats) -> Self:
+        """Facts in canonical order, whatever order they came in."""
+        order = np.lexsort((known_at, date, subject))
+        return cls(
+            subject[order],
+            date[order].astype("datetime64[D]"),
+            known_at[order].astype("datetime64[us]"),
+            np.ascontiguousarray(values[order], dtype=np.float64),
+        )
+
+    def known(self, as_of: np.datetime64) -> Self:
+        """Only what the world could know at `as_of` (UTC)."""
+        return self._where(self.known_at <= as_of)
+
+    def about(self, subject: str) -> Self:
+        """Only the rows of one subject."""
+        return self._where(self.subject == subject)
+
+    def column(self, field: str) -> Floats:
+        """One of FIELDS [N]."""
+        return self.values[:, FIELDS.index(field)]
+
+    def digest(self) -> str:
+        """SHA-256 of the sorted columns: the same facts give the same name on any machine, in any file format."""
+        sha = hashlib.sha256("\n".join(self.subject.tolist()).encode())
+        sha.update(self.date.astype("<i8").tobytes())
+        sha.update(self.known_at.astype("<i8").tobytes())
+        # One bit pattern for all NaNs.
+        sha.update(np.where(np.isnan(self.values), np.nan, self.values).astype("<f8").tobytes())
+        return sha.hexdigest()
+
+    def _where(self, keep: NDArray[np.bool_]) -> Self:
+        return type(self)(self.subject[keep], self.date[keep], self.known_at[keep], self.values[keep])
+
+    def __len__(self) -> int:
+        return len(self.date)

@@ -1,0 +1,157 @@
+"""Transformer, encoder and decoder: attention reads the sessions directly, at any distance.
+
+    attention(q, k, v) = softmax((R_t q) (R_j k)^T / sqrt(d)) v,    k, v over sessions j <= t
+
+The encoder relates the sessions of the context to each other (causally). The decoder asks H questions at a position,
+one for each step ahead: they look at each other, then at the encoder's sessions up to that position. The positional
+code R turns query and key by an angle that grows with their position, so what counts is the *age* t - j, the same
+inside a block and at the end of a window. Layers are pre-norm.
+What it cannot do: tell order without the positional code; learn much from a few thousand sessions.
+
+References:
+    A. Vaswani et al., Attention is all you need, NeurIPS (2017), sections 3.2 and 3.5.
+    J. Su et al., RoFormer: enhanced transformer with rotary position embedding, arXiv:2104.09864 (2021), section 3.2.
+"""
+
+import math
+from typing import Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from forecaster.families.base import PARAMETERS, Family, Network, Spec
+
+
+class TransformerFamily(Family):
+    """Configuration of the Transformer."""
+
+    family: Literal["transformer"] = "transformer"
+    width: int = Field(default=32, ge=2)
+    """D; each of the heads gets an even share of it."""
+    heads: int = Field(default=4, ge=1)
+    layers: int = Field(default=1, ge=1)
+    """Encoder layers; the decoder has one."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width {self.width} must be a multiple of twice the heads, {2 * self.heads}")
+        return self
+
+    def build(self, spec: Spec) -> Network:
+        return Network(spec, Transformer(spec.inputs, self, spec.horizon))
+
+
+def rotate(vectors: Tensor, positions: Tensor) -> Tensor:
+    """Rotary positional code: the product of two rotated vectors depends on the distance of their positions only.
+
+    Arguments:
+        vectors: [B, h, N, d], d even.
+        positions: [N].
+    """
+    half = vectors.shape[-1] // 2
+    rates = torch.exp(torch.arange(half, device=vectors.device).float() * (-math.log(10_000.0) / half))
+    angles = positions.float()[:, None] * rates  # [N, d/2]
+    sine, cosine = torch.sin(angles), torch.cos(angles)
+    first, second = vectors[..., :half], vectors[..., half:]
+    return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
+
+
+class Attention(nn.Module):
+    """Multi-head attention from questions at the last positions to the sessions up to them."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, asking: Tensor, memory: Tensor) -> Tensor:
+        """asking [B, S, G, D] (G questions at each of the last S positions), memory [B, T, D] -> [B, S, G, D]."""
+        length, kept, questions = memory.shape[1], asking.shape[1], asking.shape[2]
+        positions = torch.arange(length, device=memory.device)
+        asked_at = positions[length - kept :, None].expand(kept, questions).reshape(-1)  # [S * G]
+        query = self.query(asking.flatten(1, 2)).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [B, h, S * G, d]
+        key, value = self.key_value(memory).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)  # [B, h, T, d]
+        mixed = nn.functional.scaled_dot_product_attention(
+            rotate(query, asked_at), rotate(key, positions), value, attn_mask=positions <= asked_at[:, None]
+        )
+        return self.out(mixed.transpose(1, 2).flatten(-2)).unflatten(1, (kept, questions))
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of the H questions of one position to each other."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, asking: Tensor) -> Tensor:
+        """[B, S, G, D] -> [B, S, G, D]."""
+        query, key, value = self.qkv(asking).unflatten(-1, (3, self.heads, -1)).permute(3, 0, 1, 4, 2, 5)
+        mixed = nn.functional.scaled_dot_product_attention(query, key, value)  # [B, S, h, G, d]
+        return self.out(mixed.transpose(2, 3).flatten(-2))
+
+
+class FeedForward(nn.Sequential):
+    def __init__(self, width: int) -> None:
+        super().__init__(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
+
+
+class EncoderLayer(nn.Module):
+    """[B, T, D] -> [B, T, D], causal."""
+
+    def __init__(self, config: TransformerFamily) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(config.width)
+        self.attention = Attention(config.width, config.heads)
+        self.feed_forward = FeedForward(config.width)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, sessions: Tensor) -> Tensor:
+        normed = self.norm(sessions)
+        sessions = sessions + self.dropout(self.attention(normed[:, :, None], normed)[:, :, 0])
+        return sessions + self.dropout(self.feed_forward(sessions))
+
+
+class DecoderLayer(nn.Module):
+    """Questions [B, S, H, D] about memory [B, T, D] -> [B, S, H, D]."""
+
+    def __init__(self, config: TransformerFamily) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(config.width) for _ in range(2))
+        self.among = SelfAttention(config.width, config.heads)
+        self.across = Attention(config.width, config.heads)
+        self.feed_forward = FeedForward(config.width)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, asking: Tensor, memory: Tensor) -> Tensor:
+        asking = asking + self.dropout(self.among(self.norms[0](asking)))
+        asking = asking + self.dropout(self.across(self.norms[1](asking), memory))
+        return asking + self.dropout(self.feed_forward(asking))
+
+
+class Transformer(nn.Module):
+    """[B, T, C + 1], keep -> [B, keep, H, P]."""
+
+    def __init__(self, inputs: int, config: TransformerFamily, horizon: int) -> None:
+        super().__init__()
+        self.embed = nn.Linear(inputs, config.width)
+        self.encoder = nn.Sequential(*(EncoderLayer(config) for _ in range(config.layers)))
+        self.norm = nn.LayerNorm(config.width)
+        self.questions = nn.Parameter(torch.randn(horizon, config.width) * config.width**-0.5)
+        self.decoder = DecoderLayer(config)
+        self.readout = nn.Linear(config.width, len(PARAMETERS))
+        nn.init.zeros_(self.readout.weight)  # an untrained network is an EWMA random walk
+        nn.init.zeros_(self.readout.bias)
+
+    def forward(self, inputs: Tensor, keep: int) -> Tensor:
+        memory = self.norm(self.encoder(self.embed(inputs)))  # [B, T, D]
+        now = memory[:, memory.shape[1] - keep :, None]  # [B, keep, 1, D]
+        asking = self.decoder(now + self.questions, memory)  # [B, keep, H, D]
+        return self.readout(asking)

@@ -1,0 +1,76 @@
+"""Running an artifact: the only room that imports onnxruntime. What is scored is what is served."""
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from forecaster.artifact import GOLDEN_TOLERANCE, Artifact, Manifest, golden_context
+from forecaster.contract import LEVELS, Floats
+from forecaster.errors import ArtifactCorrupt, ContractMismatch, OutputInvalid
+
+_CHUNK = 64  # rows a call; larger batches are slower (they fall out of the cache)
+
+
+class Runtime:
+    """A loaded artifact: contract checked, golden forecast reproduced.
+
+    Raises:
+        ArtifactCorrupt: The graph does not load, or does not answer the golden forecast.
+        ContractMismatch: Inputs, outputs or quantile levels are not those of the contract.
+    """
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.digest = artifact.digest
+        self.manifest: Manifest = artifact.manifest
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(artifact.model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises its own, unexported classes
+            raise ArtifactCorrupt(self.digest, "the graph does not load") from error
+        self._check_contract()
+        self._check_golden()
+
+    def quantiles(self, contexts: NDArray[np.float32]) -> Floats:
+        """Quantiles of the cumulative log return.
+
+        Arguments:
+            contexts: [N, L, C].
+        Returns:
+            [N, H, Q], non-decreasing along Q.
+        Raises:
+            OutputInvalid: A value is not finite, or levels cross.
+        """
+        parts = [
+            self._session.run(["quantiles"], {"context": contexts[start : start + _CHUNK]})[0]
+            for start in range(0, len(contexts), _CHUNK)
+        ]
+        answer = np.concatenate(parts).astype(np.float64)
+        if not np.isfinite(answer).all():
+            raise OutputInvalid(self.digest, "a quantile is not finite")
+        if (np.diff(answer, axis=-1) < 0).any():
+            raise OutputInvalid(self.digest, "quantiles cross")
+        return answer
+
+    def _check_contract(self) -> None:
+        inputs = {value.name: value.shape for value in self._session.get_inputs()}
+        channels = len(self.manifest.window.channels)
+        if list(inputs) != ["context"] or inputs["context"][-1] != channels:
+            raise ContractMismatch(self.digest, f"one input `context` [B, L, {channels}]", str(inputs))
+        outputs = [value.name for value in self._session.get_outputs()]
+        expected = ["quantiles", "parameters"] if self.manifest.density else ["quantiles"]
+        if outputs != expected:
+            raise ContractMismatch(self.digest, f"outputs {expected}", str(outputs))
+        if self.manifest.levels != LEVELS:
+            raise ContractMismatch(self.digest, f"{len(LEVELS)} quantile levels", f"{len(self.manifest.levels)}")
+
+    def _check_golden(self) -> None:
+        golden = np.array(self.manifest.golden)
+        answer = self.quantiles(golden_context(self.manifest.window))[0]
+        if answer.shape != golden.shape:
+            raise ContractMismatch(self.digest, f"quantiles {golden.shape}", str(answer.shape))
+        worst = float(np.max(np.abs(answer - golden) / (1 + np.abs(golden))))
+        if worst > GOLDEN_TOLERANCE:
+            raise ArtifactCorrupt(self.digest, f"its golden forecast is off by {worst:.1e}")

@@ -1,0 +1,118 @@
+"""Standard errors and tests for means of scores that are correlated in time."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scipy.special import ndtri, stdtr
+
+from forecaster.contract import Floats
+
+
+def bandwidth(count: int, horizon: int) -> int:
+    """HAC lag: n^(1/3), and at least 2H so that overlapping targets (MA of order H - 1) are weighed in."""
+    return max(2 * horizon, math.ceil(math.cbrt(count)))
+
+
+def standard_error(series: Floats, lag: int) -> float:
+    """Standard error of a mean, robust to heteroskedasticity and autocorrelation up to `lag` (Bartlett weights).
+
+    Arguments:
+        series: [N].
+    References:
+        W. Newey, K. West, A simple, positive semi-definite, heteroskedasticity and autocorrelation consistent
+        covariance matrix, Econometrica 55 (1987), p. 704.
+    """
+    count = len(series)
+    centred = series - series.mean()
+    variance = float(centred @ centred) / count
+    for k in range(1, min(lag, count - 1) + 1):
+        variance += 2 * (1 - k / (lag + 1)) * float(centred[k:] @ centred[:-k]) / count
+    return math.sqrt(max(variance, 0.0) / count)
+
+
+def diebold_mariano(gain: Floats, horizon: int) -> float:
+    """One-sided p-value of "the mean gain is not above zero", with the small-sample correction.
+
+    Arguments:
+        gain: [N] loss of the reference minus loss of the candidate, by origin.
+        horizon: H of the overlapping targets.
+    Returns:
+        p in [0, 1]; 1 where both never differ.
+    References:
+        F. Diebold, R. Mariano, Comparing predictive accuracy, JBES 13 (1995), p. 254.
+        D. Harvey, S. Leybourne, P. Newbold, Testing the equality of prediction mean squared errors,
+        Int. J. Forecasting 13 (1997), p. 283 (the correction and Student's t).
+    """
+    count = len(gain)
+    error = standard_error(gain, bandwidth(count, horizon))
+    if error == 0.0:
+        return 1.0
+    correction = math.sqrt((count + 1 - 2 * horizon + horizon * (horizon - 1) / count) / count)
+    return float(stdtr(count - 1, -correction * gain.mean() / error))
+
+
+@dataclass(frozen=True)
+class Skill:
+    """How much better than a reference, and how sure that is."""
+
+    skill: float
+    """1 - mean over horizons of (mean score / mean score of the reference); 0 is no better."""
+    error: float
+    """Its standard error."""
+    p: float
+    """One-sided Diebold-Mariano p-value."""
+
+
+def skill(scores: Floats, reference: Floats) -> Skill:
+    """Skill of scores against a reference's on the same origins.
+
+    Each horizon counts alike: its scores are divided by the reference's mean first. The standard error is the delta
+    method on the ratio of means, HAC over paired origins; the test is on the mean gain in the same units.
+
+    Arguments:
+        scores: [N, H], lower is better.
+        reference: [N, H].
+    """
+    count, horizon = scores.shape
+    base = reference.mean(axis=0)
+    ratio = scores.mean(axis=0) / base
+    influence = ((scores - ratio * reference) / base).mean(axis=1)
+    error = standard_error(influence, bandwidth(count, horizon))
+    gain = ((reference - scores) / base).mean(axis=1)
+    return Skill(float(1 - ratio.mean()), error, diebold_mariano(gain, horizon))
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share of hits with its interval."""
+
+    rate: float
+    low: float
+    high: float
+
+    def holds(self, nominal: float) -> bool:
+        """Whether the interval contains the nominal value."""
+        return self.low <= nominal <= self.high
+
+
+def rate(hits: Floats, confidence: float = 0.99) -> Rate:
+    """Mean of 0/1 hits [N, H] with an HAC interval over origins."""
+    by_origin = hits.mean(axis=1)
+    reach = float(ndtri(0.5 + confidence / 2)) * standard_error(by_origin, bandwidth(*hits.shape))
+    mean = float(by_origin.mean())
+    return Rate(mean, mean - reach, mean + reach)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted for how many were looked at, in the given order.
+
+    References:
+        S. Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statistics 6 (1979), p. 65.
+    """
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted

@@ -1,0 +1,56 @@
+"""Artifacts and the runs that made them, at rest."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine, insert, select
+
+from forecaster.artifact import Artifact, serialise
+from forecaster.errors import ArtifactMissing
+from forecaster.store.database import reading
+from forecaster.store.schema import artifact, run
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training: its key (what went in), and the artifact that came out."""
+
+    key: str
+    digest: str
+    tracking_id: str
+    """Run in MLflow."""
+    train_seconds: float
+
+
+def add_artifact(connection: Connection, made: Artifact, now: datetime) -> None:
+    """Store an artifact once."""
+    if connection.scalar(select(artifact.c.digest).where(artifact.c.digest == made.digest)) is None:
+        row = {"digest": made.digest, "manifest": serialise(made.manifest), "model": made.model, "created_at": now}
+        connection.execute(insert(artifact).values(row))
+
+
+def load_artifact(engine: Engine, digest: str) -> Artifact:
+    """An artifact, verified against its digest.
+
+    Raises:
+        ArtifactMissing: The store has none of that digest.
+        ArtifactCorrupt: What is stored is not what the digest names.
+    """
+    with reading(engine).connect() as connection:
+        row = connection.execute(select(artifact).where(artifact.c.digest == digest)).one_or_none()
+    if row is None:
+        raise ArtifactMissing(digest)
+    return Artifact.verify(digest, row.manifest, row.model)
+
+
+def add_run(connection: Connection, entry: Run, now: datetime) -> None:
+    """Record a finished training once."""
+    if connection.scalar(select(run.c.key).where(run.c.key == entry.key)) is None:
+        connection.execute(insert(run).values(created_at=now, **vars(entry)))
+
+
+def find_run(engine: Engine, key: str) -> Run | None:
+    """The finished training with that key, if there is one."""
+    with reading(engine).connect() as connection:
+        row = connection.execute(select(run).where(run.c.key == key)).one_or_none()
+    return None if row is None else Run(row.key, row.digest, row.tracking_id, row.train_seconds)

@@ -1,0 +1,88 @@
+"""Which artifact answers now: one row a target, moved by compare-and-set, with every move on record."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from forecaster.errors import NoChampion, PromotionConflict
+from forecaster.store.database import reading
+from forecaster.store.schema import champion, promotion
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The artifact in charge of a target."""
+
+    target: str
+    digest: str
+    version: int
+    """1 for the first promotion, counting up."""
+    decision: dict[str, Any]
+    """What the gate said."""
+    created_at: datetime
+
+
+def find_champion(engine: Engine, target: str) -> Champion | None:
+    """The champion of a target, if there is one."""
+    found = [one for one in all_champions(engine) if one.target == target]
+    return found[0] if found else None
+
+
+def require_champion(engine: Engine, target: str) -> Champion:
+    """The champion of a target.
+
+    Raises:
+        NoChampion: Nothing has been promoted yet.
+    """
+    found = find_champion(engine, target)
+    if found is None:
+        raise NoChampion(target)
+    return found
+
+
+def all_champions(engine: Engine) -> list[Champion]:
+    """The champion of every target, by target."""
+    same = (promotion.c.target == champion.c.target) & (promotion.c.version == champion.c.version)
+    query = (
+        select(champion, promotion.c.decision, promotion.c.created_at).join(promotion, same).order_by(champion.c.target)
+    )
+    with reading(engine).connect() as connection:
+        return [
+            Champion(row.target, row.digest, row.version, row.decision, row.created_at)
+            for row in connection.execute(query)
+        ]
+
+
+def crown(
+    engine: Engine, target: str, digest: str, expected: Champion | None, decision: dict[str, Any], now: datetime
+) -> Champion:
+    """Make `digest` the champion if `expected` is still in charge: one conditional statement, one transaction.
+
+    Raises:
+        PromotionConflict: Somebody else was faster; nothing has changed.
+    """
+    version = 1 if expected is None else expected.version + 1
+    record = {
+        "target": target,
+        "version": version,
+        "digest": digest,
+        "previous": None if expected is None else expected.digest,
+        "decision": decision,
+        "created_at": now,
+    }
+    try:
+        with engine.begin() as connection:
+            if expected is None:
+                connection.execute(insert(champion).values(target=target, digest=digest, version=version))
+            else:
+                mine = (champion.c.target == target) & (champion.c.version == expected.version)
+                moved = connection.execute(update(champion).where(mine).values(digest=digest, version=version))
+                if moved.rowcount != 1:
+                    raise PromotionConflict(target)
+            connection.execute(insert(promotion).values(record))
+    except IntegrityError as error:
+        raise PromotionConflict(target) from error
+    return Champion(target, digest, version, decision, now)

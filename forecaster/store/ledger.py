@@ -1,0 +1,70 @@
+"""The ledger: forecasts as they were issued. Rows are only ever added; the database refuses anything else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy import Engine, insert, select
+
+from forecaster.store.database import reading
+from forecaster.store.schema import forecast
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One step of an issued forecast."""
+
+    target: str
+    symbol: str
+    origin: date
+    """The last session known when it was made."""
+    horizon: int
+    """Sessions ahead, from 1."""
+    session: date
+    """The session it is about."""
+    digest: str
+    version: int
+    """Of the champion that made it."""
+    origin_close: float
+    quantiles: list[float]
+    """[Q] of the cumulative log return from the origin's close."""
+    issued_at: datetime
+
+
+def add_entries(engine: Engine, entries: Sequence[Entry]) -> int:
+    """Issue a forecast once; how many rows were new. What is there already is left as it is."""
+    first = entries[0]
+    mine = (
+        (forecast.c.symbol == first.symbol)
+        & (forecast.c.origin == first.origin)
+        & (forecast.c.target == first.target)
+        & (forecast.c.digest == first.digest)
+    )
+    with engine.begin() as connection:
+        seen = set(connection.scalars(select(forecast.c.horizon).where(mine)))
+        new = [vars(entry) for entry in entries if entry.horizon not in seen]
+        if new:
+            connection.execute(insert(forecast), new)
+    return len(new)
+
+
+def latest(engine: Engine, symbol: str) -> list[Entry]:
+    """The newest forecast of a symbol, by horizon; empty where none was issued."""
+    newest = (
+        select(forecast.c.target, forecast.c.origin, forecast.c.digest)
+        .where(forecast.c.symbol == symbol)
+        .order_by(forecast.c.origin.desc(), forecast.c.version.desc(), forecast.c.id.desc())
+        .limit(1)
+    )
+    with reading(engine).connect() as connection:
+        head = connection.execute(newest).one_or_none()
+        if head is None:
+            return []
+        mine = (
+            (forecast.c.symbol == symbol)
+            & (forecast.c.target == head.target)
+            & (forecast.c.origin == head.origin)
+            & (forecast.c.digest == head.digest)
+        )
+        rows = connection.execute(select(forecast).where(mine).order_by(forecast.c.horizon))
+        return [Entry(**{key: value for key, value in row._mapping.items() if key != "id"}) for row in rows]

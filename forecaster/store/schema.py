@@ -1,0 +1,140 @@
+"""Tables of the store; the same on SQLite and PostgreSQL.
+
+Instants are UTC. `known_at` is when the world could know a row, `recorded_at` when we wrote it. A row of `bar`,
+`observation`, `artifact`, `run`, `promotion` or `forecast` is never changed; triggers refuse it for the ledger and the
+promotions. `champion` is the one pointer, moved by compare-and-set on its version.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Date,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime in Python, a naive one in the database, so both databases sort and compare alike."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+metadata = MetaData()
+
+instrument = Table(
+    "instrument",
+    metadata,
+    Column("symbol", String(16), primary_key=True),
+    Column("venue", String(8), nullable=False),
+    Column("currency", String(8), nullable=False),
+    Column("source", String(32), nullable=False),
+)
+
+bar = Table(
+    "bar",
+    metadata,
+    Column("symbol", String(16), primary_key=True),
+    Column("session", Date, primary_key=True),
+    Column("known_at", UtcDateTime, primary_key=True),
+    Column("recorded_at", UtcDateTime, nullable=False),
+    *(Column(field, Float(53), nullable=False) for field in ("open", "high", "low", "close", "volume")),
+)
+
+observation = Table(
+    "observation",
+    metadata,
+    Column("series", String(32), primary_key=True),
+    Column("period", Date, primary_key=True),
+    Column("known_at", UtcDateTime, primary_key=True),
+    Column("recorded_at", UtcDateTime, nullable=False),
+    Column("value", Float(53), nullable=False),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("subject", String(32), primary_key=True),
+    Column("date", Date, primary_key=True),
+    Column("reason", String(64), primary_key=True),
+    Column("row", JSON, nullable=False),
+    Column("recorded_at", UtcDateTime, nullable=False),
+)
+
+artifact = Table(
+    "artifact",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("manifest", Text, nullable=False),
+    Column("model", LargeBinary, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+run = Table(
+    "run",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("digest", String(64), ForeignKey("artifact.digest"), nullable=False),
+    Column("tracking_id", String(64), nullable=False),
+    Column("train_seconds", Float(53), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+promotion = Table(
+    "promotion",
+    metadata,
+    Column("target", String(64), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("digest", String(64), ForeignKey("artifact.digest"), nullable=False),
+    Column("previous", String(64)),
+    Column("decision", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+champion = Table(
+    "champion",
+    metadata,
+    Column("target", String(64), primary_key=True),
+    Column("digest", String(64), ForeignKey("artifact.digest"), nullable=False),
+    Column("version", Integer, nullable=False),
+)
+
+forecast = Table(
+    "forecast",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("target", String(64), nullable=False),
+    Column("symbol", String(16), nullable=False),
+    Column("origin", Date, nullable=False),
+    Column("horizon", Integer, nullable=False),
+    Column("session", Date, nullable=False),
+    Column("digest", String(64), ForeignKey("artifact.digest"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("origin_close", Float(53), nullable=False),
+    Column("quantiles", JSON, nullable=False),
+    Column("issued_at", UtcDateTime, nullable=False),
+    UniqueConstraint("symbol", "origin", "target", "horizon", "digest", name="uq_forecast"),
+)
+
+APPEND_ONLY = ("promotion", "forecast")
+"""Tables whose rows the database itself refuses to change or delete."""

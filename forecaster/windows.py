@@ -1,0 +1,142 @@
+"""Windows and blocks cut from channels, and the spans that keep training, validation and test apart.
+
+An *origin* is a row index t: everything up to and including t is known, and the target is the cumulative log return
+to t+1 ... t+H. A *block* is a window whose later positions are all origins: one pass supervises K of them at once.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Self
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from forecaster.contract import Dates, Floats, WindowSpec
+from forecaster.errors import TooShort
+from forecaster.features import Channels
+
+Indices = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Contexts and targets of one target, as views on one array [T, C]: memory grows with the data, not with L."""
+
+    spec: WindowSpec
+    sessions: Dates
+    """[T]."""
+    values: Floats
+    """[T, C]."""
+    close: Floats
+    """[T]."""
+    targets: Floats
+    """[T, H] cumulative log return from t to t+1 ... t+H; NaN where it lies past the end."""
+
+    @classmethod
+    def of(cls, channels: Channels, spec: WindowSpec, horizon: int) -> Self:
+        """Windows over channels.
+
+        Raises:
+            TooShort: Not even one window of L sessions fits.
+        """
+        count = len(channels.sessions)
+        if count < spec.context:
+            raise TooShort("one window", count, spec.context)
+        log_close = np.log(channels.close)
+        ahead = np.concatenate((log_close, np.full(horizon, np.nan)))
+        targets = sliding_window_view(ahead[1:], horizon)[:count] - log_close[:, None]
+        return cls(spec, channels.sessions, channels.values, channels.close, targets)
+
+    def contexts(self, origins: Indices) -> NDArray[np.float32]:
+        """The last L sessions at each origin [N, L, C].
+
+        Raises:
+            TooShort: An origin has fewer than L sessions behind it.
+        """
+        length = self.spec.context
+        if origins.size and origins.min() < length - 1:
+            raise TooShort("the first origin", int(origins.min()) + 1, length)
+        every = sliding_window_view(self.values, length, axis=0)  # [T - L + 1, C, L], a view
+        return np.ascontiguousarray(every[origins - length + 1].transpose(0, 2, 1), dtype=np.float32)
+
+    def span(self, first: date | None, until: date | None, purge_before: date | None = None) -> Indices:
+        """Origins with `first` <= session < `until` that have a whole context and a whole target.
+
+        Arguments:
+            first: First session of the span; None for the first origin that has a whole context.
+            until: End of the span (exclusive); None for the last origin whose target is known.
+            purge_before: First date of the next span: origins whose target ends after that span's first origin go.
+        """
+        origins = np.arange(self.spec.context - 1, len(self.sessions) - self.targets.shape[1])
+        sessions = self.sessions[origins]
+        keep = np.ones(len(origins), dtype=bool)
+        if first is not None:
+            keep &= sessions >= np.datetime64(first)
+        if until is not None:
+            keep &= sessions < np.datetime64(until)
+        if purge_before is not None:
+            next_origin = int(np.searchsorted(self.sessions, np.datetime64(purge_before)))
+            keep &= origins + self.targets.shape[1] <= next_origin
+        return origins[keep]
+
+
+@dataclass(frozen=True)
+class Spans:
+    """The three spans of a run, each purged of targets that reach past the next span's first origin."""
+
+    train: Indices
+    validation: Indices
+    test: Indices
+
+
+def split(windows: Windows, validation_from: date, test_from: date, test_until: date | None) -> Spans:
+    """Training, validation and test origins.
+
+    Raises:
+        TooShort: A span holds no whole block (training) or no origin at all.
+    """
+    spans = Spans(
+        train=windows.span(None, validation_from, purge_before=validation_from),
+        validation=windows.span(validation_from, test_from, purge_before=test_from),
+        test=windows.span(test_from, test_until),
+    )
+    for name, origins, need in (
+        ("training", spans.train, windows.spec.context),
+        ("validation", spans.validation, 20),
+        ("test", spans.test, 20),
+    ):
+        if len(origins) < need:
+            raise TooShort(f"the {name} span", len(origins), need)
+    return spans
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Training blocks that tile a span: K supervised positions each, so an epoch costs O(T) whatever L is."""
+
+    inputs: NDArray[np.float32]
+    """[B, L, C]."""
+    targets: NDArray[np.float32]
+    """[B, K, H]."""
+    weight: NDArray[np.float32]
+    """[B, K] 1 where the position is an origin of the span, else 0."""
+
+
+def blocks(windows: Windows, origins: Indices, offset: int) -> Blocks:
+    """Blocks whose supervised positions cover `origins` once, the tiling shifted by `offset` (0 <= offset < K).
+
+    Arguments:
+        origins: A contiguous span of origins.
+    """
+    supervised, last = windows.spec.supervised, int(origins[-1])
+    ends = np.arange(last - offset, int(origins[0]) - 1, -supervised)
+    positions = ends[:, None] + np.arange(1 - supervised, 1)
+    inside = positions >= origins[0]
+    if offset:  # the newest `offset` origins, for which a block of their own is laid over the last one
+        tail = last + np.arange(1 - supervised, 1)
+        ends = np.append(ends, last)
+        positions = np.vstack((positions, tail))
+        inside = np.vstack((inside, (tail > last - offset) & (tail >= origins[0])))
+    targets = np.nan_to_num(windows.targets[positions])
+    return Blocks(windows.contexts(ends), targets.astype(np.float32), inside.astype(np.float32))

@@ -1,0 +1,122 @@
+"""A run is one TOML file, read into frozen models; an unknown key or family is refused with the names that exist."""
+
+import tomllib
+from collections.abc import Sequence
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from forecaster import features
+from forecaster.contract import Frozen, Target, WindowSpec
+from forecaster.errors import ConfigError
+from forecaster.families import AnyFamily
+from forecaster.families.naive import NaiveFamily
+from forecaster.training.learner import TrainingConfig
+
+
+class DataConfig(Frozen):
+    """What is fetched, from where."""
+
+    source: Literal["sample"]
+    symbols: tuple[str, ...]
+    """Symbols whose bars are kept."""
+    series: tuple[str, ...] = ()
+    """Macro series whose observations are kept."""
+
+
+class SplitConfig(Frozen):
+    """Where training ends and where the years that nothing was chosen on begin."""
+
+    validation_from: date
+    """Training origins lie before, purged of targets that reach into it."""
+    test_from: date
+    """Validation origins (early stopping, choice of the candidate) lie before it, purged alike."""
+    test_until: date | None = None
+    """End of the test origins (exclusive); None for all that have matured."""
+
+
+class RunConfig(Frozen):
+    """One complete run."""
+
+    data: DataConfig
+    target: Target
+    window: WindowSpec
+    split: SplitConfig
+    training: TrainingConfig = TrainingConfig()
+    models: tuple[AnyFamily, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.split.validation_from < self.split.test_from:
+            raise ValueError("split: validation_from must lie before test_from")
+        names = [model.name for model in self.models]
+        if len(set(names)) != len(names):
+            raise ValueError("models: a name is used twice")
+        if not any(isinstance(model, NaiveFamily) for model in self.models):
+            raise ValueError('models: one of family "naive" is needed, the random walk that all are compared with')
+        stored = {*self.data.symbols, *self.data.series}
+        missing = {self.target.symbol, *features.subjects(self.window.channels)} - stored
+        if missing:
+            raise ValueError(f"data: {', '.join(sorted(missing))} is used but neither in symbols nor in series")
+        for model in self.models:
+            if model.reach > self.window.burn_in + 1:
+                raise ValueError(
+                    f"models: {model.name} reads {model.reach} sessions, but burn_in leaves {self.window.burn_in + 1}"
+                )
+        return self
+
+    @property
+    def baseline(self) -> NaiveFamily:
+        """The random walk of this run."""
+        return next(model for model in self.models if isinstance(model, NaiveFamily))
+
+
+def demo_path() -> Path:
+    """The run file that ships with the package."""
+    return Path(str(files("pipelines") / "configs" / "demo.toml"))
+
+
+def load_config(path: Path) -> RunConfig:
+    """Read a run file.
+
+    Raises:
+        ConfigError: It is missing, no TOML, or does not hold; the first problem, in one line.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(path, f"cannot be read ({error.__class__.__name__})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(path, f"is not valid TOML: {error}") from error
+    try:
+        return RunConfig.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(path, _first_problem(error)) from error
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {where!r}; allowed here: {', '.join(_allowed(first['loc'][:-1]))}"
+    if first["type"] == "union_tag_invalid":
+        return f"{where}: unknown family {first['ctx']['tag']!r}; allowed: {first['ctx']['expected_tags']}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
+
+
+def _allowed(location: Sequence[int | str]) -> list[str]:
+    """Keys of the model at a pydantic error location such as ("models", 3, "lstm")."""
+    model: type[BaseModel] = RunConfig
+    for part in location:
+        if part in model.model_fields:
+            annotation: Any = model.model_fields[str(part)].annotation
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                model = annotation
+        else:
+            members = get_args(get_args(AnyFamily)[0])
+            model = next((m for m in members if m.model_fields["family"].default == part), model)
+    return sorted(model.model_fields)

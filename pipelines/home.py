@@ -1,0 +1,56 @@
+"""The home directory: everything a user's runs leave behind, in one place."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from forecaster.errors import HomeUnwritable
+from forecaster.store.database import sqlite_url
+
+
+@dataclass(frozen=True)
+class Home:
+    """Paths under FORECASTER_HOME; a shared database or MLflow server may replace the embedded ones."""
+
+    root: Path
+    database: str | None = None
+    """SQLAlchemy URL; None for SQLite in the home."""
+    tracking: str | None = None
+    """MLflow tracking URI; None for SQLite in the home."""
+
+    @property
+    def database_url(self) -> str:
+        return self.database or sqlite_url(self.root)
+
+    @property
+    def tracking_uri(self) -> str:
+        return self.tracking or f"sqlite:///{self.root / 'mlflow.db'}"
+
+    @property
+    def models(self) -> Path:
+        """Where MLflow keeps files, when it keeps them here."""
+        return self.root / "mlflow"
+
+    @property
+    def snapshots(self) -> Path:
+        return self.root / "snapshots"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    def prepare(self) -> None:
+        """Make the directory and prove that it can be written.
+
+        Raises:
+            HomeUnwritable: It cannot.
+        """
+        probe = self.root / f".probe.{os.getpid()}"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"\0" * 65536)
+        except OSError as error:
+            raise HomeUnwritable(self.root, error.strerror or str(error)) from error
+        finally:
+            if os.access(self.root, os.W_OK):
+                probe.unlink(missing_ok=True)

@@ -1,0 +1,71 @@
+"""Snapshot: freeze what the store knew at a moment into a file that training, comparison and replay read."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import Engine
+
+from forecaster.calendars import Calendar
+from forecaster.errors import NoHistory
+from forecaster.facts import Facts
+from forecaster.features import compute, subjects
+from forecaster.panel import build_panel
+from forecaster.snapshot import path_of, read_snapshot, write_snapshot
+from forecaster.store.history import read_facts
+from forecaster.windows import Windows
+from pipelines.config import DataConfig, RunConfig
+
+_AHEAD = timedelta(days=400)  # sessions that a calendar must know beyond the last bar
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A written snapshot."""
+
+    digest: str
+    path: str
+    rows: int
+    first: str
+    last: str
+
+
+def snapshot(engine: Engine, data: DataConfig, folder: Path, as_of: datetime) -> Snapshot:
+    """Write what was known of the run's subjects at `as_of`; the same content is written once.
+
+    Raises:
+        NoHistory: A subject has no rows.
+    """
+    wanted = (*data.symbols, *data.series)
+    facts = read_facts(engine, as_of, wanted)
+    for subject in wanted:
+        if not len(facts.about(subject)):
+            raise NoHistory(subject)
+    digest = write_snapshot(facts, folder)
+    return Snapshot(digest, str(path_of(folder, digest)), len(facts), str(facts.date.min()), str(facts.date.max()))
+
+
+def load_windows(folder: Path, digest: str, config: RunConfig) -> Windows:
+    """The windows of a run, from a snapshot and nothing else."""
+    return windows_of(read_snapshot(folder, digest), config)
+
+
+def windows_of(facts: Facts, config: RunConfig) -> Windows:
+    """Facts -> panel -> channels -> windows: the one way, for training, comparison and issue alike."""
+    target, window = config.target, config.window
+    panel = build_panel(facts, target.symbol, subjects(window.channels), calendar_of(facts, config))
+    return Windows.of(compute(panel, window), window, target.horizon)
+
+
+def calendar_of(facts: Facts, config: RunConfig) -> Calendar:
+    """The target's venue, from its first bar to a year past its last.
+
+    Raises:
+        NoHistory: The target has no bars.
+    """
+    dates = facts.about(config.target.symbol).date
+    if not len(dates):
+        raise NoHistory(config.target.symbol)
+    first, last = (np.datetime64(edge, "D").astype(object) for edge in (dates.min(), dates.max()))
+    return Calendar.of(config.target.venue, first - timedelta(days=7), last + _AHEAD)

@@ -1,0 +1,1 @@
+"""The answering side: an HTTP service over the store and its artifacts."""
