@@ -1,0 +1,153 @@
+"""The only room that imports mlflow: the notebook and registry people look at. Nothing needs it to answer.
+
+One experiment a target. A training is a run with its parameters, metrics by epoch, the data's digest, figures and the
+ONNX model; a comparison is a run with the leaderboard, and its figures of merit also stand at each model's own run.
+"""
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+# Before mlflow is imported: this service works without a network and tells nobody that it runs.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+import mlflow
+import numpy as np
+import onnx
+import onnxruntime
+from matplotlib.figure import Figure
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, Metric, Param
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+from forecaster.artifact import Artifact, golden_context, serialise
+
+CHAMPION = "champion"
+
+
+class Notebook:
+    """An MLflow experiment and registry for one target."""
+
+    def __init__(self, uri: str, files: Path, experiment: str) -> None:
+        """Arguments:
+        uri: Tracking URI; a local database is made where there is none.
+        files: Where figures and models go when the URI is a local database; a server has its own place.
+        """
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        mlflow.set_tracking_uri(uri)  # `log_model` knows no other way to be told
+        self._client = MlflowClient(uri)
+        found = self._client.get_experiment_by_name(experiment)
+        location = files.absolute().as_uri() if uri.startswith("sqlite:") else None
+        self._experiment = found.experiment_id if found else self._client.create_experiment(experiment, location)
+
+    def log_training(
+        self,
+        artifact: Artifact,
+        span: str,
+        history: Sequence[Mapping[str, float]],
+        gradient: Sequence[float],
+        figures: Mapping[str, Figure],
+        now_ms: int,
+    ) -> str:
+        """A finished training as a run; its id.
+
+        Arguments:
+            span: "train" for a scored model, "refit" for one fitted on the whole snapshot.
+            history: Metrics by epoch.
+            gradient: Gradient norm by age in sessions; empty for a family without one.
+        """
+        manifest = artifact.manifest
+        tags = {"family": manifest.family, "snapshot": manifest.snapshot, "digest": artifact.digest, "span": span}
+        with mlflow.start_run(experiment_id=self._experiment, run_name=f"{manifest.name} {span}", tags=tags) as run:
+            run_id: str = run.info.run_id
+            params = {f"{part}.{key}": value for part, block in manifest.config.items() for key, value in block.items()}
+            params |= {"context": manifest.window.context, "burn_in": manifest.window.burn_in, "code": manifest.code}
+            metrics = [Metric(name, value, now_ms, step) for step, row in enumerate(history) for name, value in row.items()]
+            metrics += [Metric("gradient_by_age", value, now_ms, age) for age, value in enumerate(gradient)]
+            metrics += [Metric("parameters", manifest.parameters, now_ms, 0), Metric("epochs", manifest.epochs, now_ms, 0)]
+            self._log(run_id, metrics, [Param(key, str(value)) for key, value in params.items()])
+            source = DatasetInput(Dataset(manifest.target.symbol, manifest.snapshot[:36], "snapshot", manifest.snapshot))
+            self._client.log_inputs(run_id, [source])
+            self._log_figures(run_id, figures)
+            self._log_model(artifact)
+        return run_id
+
+    def curve(self, run_id: str, metric: str) -> list[float]:
+        """A metric of a run by step; empty where it has none."""
+        return [point.value for point in sorted(self._client.get_metric_history(run_id, metric), key=lambda m: m.step)]
+
+    def log_comparison(
+        self,
+        key: str,
+        snapshot: str,
+        rows: Mapping[str, Mapping[str, float]],
+        leaderboard: Mapping[str, Any],
+        figures: Mapping[str, Figure],
+        now_ms: int,
+    ) -> str:
+        """A comparison as a run, once for each key; its id.
+
+        Arguments:
+            rows: Figures of merit by the run id of each model's training.
+        """
+        found = self._client.search_runs([self._experiment], f"tags.comparison = '{key}'", max_results=1)
+        if found:
+            return str(found[0].info.run_id)
+        tags = {"comparison": key, "snapshot": snapshot}
+        with mlflow.start_run(experiment_id=self._experiment, run_name="comparison", tags=tags) as run:
+            run_id: str = run.info.run_id
+            self._client.log_dict(run_id, dict(leaderboard), "leaderboard.json")
+            self._log_figures(run_id, figures)
+            for child, figures_of_merit in rows.items():
+                self._log(child, [Metric(name, value, now_ms, 0) for name, value in figures_of_merit.items()], [])
+                self._client.set_tag(child, "comparison_run", run_id)
+        return run_id
+
+    def crown(self, target: str, run_id: str, digest: str, version: int) -> None:
+        """Mirror the store's champion: register its model once and point the alias at it."""
+        known = self._client.search_registered_models(f"name = '{target}'")
+        if not known:
+            self._client.create_registered_model(target)
+        registered = self._client.search_model_versions(f"name = '{target}'")
+        mine = next((found for found in registered if found.tags.get("digest") == digest), None)
+        if mine is None:
+            outputs = self._client.get_run(run_id).outputs.model_outputs
+            source = f"models:/{outputs[0].model_id}"
+            tags = {"digest": digest, "champion_version": str(version)}
+            mine = self._client.create_model_version(target, source, run_id, tags=tags)
+        self._client.set_registered_model_alias(target, CHAMPION, mine.version)
+
+    def _log(self, run_id: str, metrics: list[Metric], params: list[Param]) -> None:
+        for start in range(0, max(len(metrics), 1), 1000):  # the server's limit for one call
+            self._client.log_batch(run_id, metrics[start : start + 1000], params if start == 0 else (), synchronous=True)
+
+    def _log_figures(self, run_id: str, figures: Mapping[str, Figure]) -> None:
+        for name, figure in figures.items():
+            self._client.log_figure(run_id, figure, f"figures/{name}.png")
+
+    def _log_model(self, artifact: Artifact) -> None:
+        window, target = artifact.manifest.window, artifact.manifest.target
+        single = np.dtype(np.float32)
+        outputs = [TensorSpec(single, (-1, target.horizon, len(artifact.manifest.levels)), "quantiles")]
+        if artifact.manifest.density:
+            outputs.append(TensorSpec(single, (-1, target.horizon, len(artifact.manifest.density)), "parameters"))
+        shape = (-1, window.context, len(window.channels))
+        with TemporaryDirectory() as folder:
+            manifest = Path(folder) / "manifest.json"
+            manifest.write_text(serialise(artifact.manifest))
+            mlflow.onnx.log_model(
+                onnx.load_from_string(artifact.model),
+                name="model",
+                signature=ModelSignature(Schema([TensorSpec(single, shape)]), Schema(outputs)),
+                input_example=golden_context(window),
+                pip_requirements=[f"onnxruntime=={onnxruntime.__version__}", f"onnx=={onnx.__version__}"],
+                onnx_execution_providers=["CPUExecutionProvider"],
+                save_as_external_data=False,
+                extra_files=[str(manifest)],
+            )
+
+

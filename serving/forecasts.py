@@ -1,0 +1,85 @@
+"""Issued forecasts, read from the ledger and checked once more before anybody sees them."""
+
+from datetime import date
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Engine, select
+
+from forecaster.artifact import Manifest
+from forecaster.contract import Floats
+from forecaster.errors import ForecastMissing, OutputInvalid
+from forecaster.store import ledger
+from forecaster.store.database import reading
+from forecaster.store.history import find_instrument
+from forecaster.store.ledger import Entry
+from forecaster.store.schema import artifact, promotion
+from serving.schemas import Forecast, Model, Step
+
+_FRESH_DAYS = 5  # a weekend with a holiday on either side
+
+
+def latest_forecast(store: Engine, symbol: str, today: date) -> Forecast:
+    """The newest forecast of a symbol.
+
+    Raises:
+        UnknownSymbol: The store has never heard of it.
+        ForecastMissing: It has, but nothing was issued.
+        OutputInvalid: What was issued is no forecast.
+    """
+    instrument = find_instrument(store, symbol)
+    entries = ledger.latest(store, instrument.symbol)
+    if not entries:
+        raise ForecastMissing(symbol)
+    issued = entries[0]
+    decision, manifest = _promotion(store, issued)
+    age = (today - issued.origin).days
+    return Forecast(
+        symbol=symbol,
+        target=issued.target,
+        origin=issued.origin,
+        origin_close=issued.origin_close,
+        issued_at=issued.issued_at,
+        model=Model(family=manifest.family, version=issued.version, digest=issued.digest),
+        levels=list(manifest.levels),
+        steps=[_step(entry, len(manifest.levels)) for entry in entries],
+        age_days=age,
+        stale=age > _FRESH_DAYS,
+        no_skill=not decision["passed"],
+        reason=decision["reason"],
+    )
+
+
+def _step(entry: Entry, levels: int) -> Step:
+    returns: Floats = np.asarray(entry.quantiles, dtype=np.float64)
+    if returns.shape != (levels,):
+        raise OutputInvalid(entry.digest, f"{len(returns)} quantiles, not {levels}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        prices = entry.origin_close * np.exp(returns)
+    if not (np.isfinite(returns).all() and np.isfinite(prices).all()):
+        raise OutputInvalid(entry.digest, "a quantile is not finite")
+    if (np.diff(returns) < 0).any():
+        raise OutputInvalid(entry.digest, "quantiles cross")
+    if (prices <= 0).any():
+        raise OutputInvalid(entry.digest, "a price is not positive")
+    return Step(
+        horizon=entry.horizon,
+        session=entry.session,
+        price_quantiles=prices.tolist(),
+        return_quantiles=returns.tolist(),
+    )
+
+
+def _promotion(store: Engine, issued: Entry) -> tuple[dict[str, Any], Manifest]:
+    """Why the issuing model was in charge, and what it is."""
+    query = (
+        select(promotion.c.decision, artifact.c.manifest)
+        .join(artifact, artifact.c.digest == promotion.c.digest)
+        .where(promotion.c.target == issued.target, promotion.c.version == issued.version)
+        .where(promotion.c.digest == issued.digest)
+    )
+    with reading(store).connect() as connection:
+        row = connection.execute(query).one_or_none()
+    if row is None:
+        raise OutputInvalid(issued.digest, "the ledger names a promotion that is not on record")
+    return row.decision, Manifest.model_validate_json(row.manifest)
