@@ -43,21 +43,24 @@ class Runtime:
         Raises:
             OutputInvalid: A value is not finite, or levels cross.
         """
-        parts = [
-            self._session.run(["quantiles"], {"context": contexts[start : start + _CHUNK]})[0]
-            for start in range(0, len(contexts), _CHUNK)
-        ]
-        answer = np.concatenate(parts).astype(np.float64)
+        chunks = (contexts[start : start + _CHUNK] for start in range(0, len(contexts), _CHUNK))
+        answer = np.concatenate([self._run(chunk) for chunk in chunks]).astype(np.float64)
         if not np.isfinite(answer).all():
             raise OutputInvalid(self.digest, "a quantile is not finite")
         if (np.diff(answer, axis=-1) < 0).any():
             raise OutputInvalid(self.digest, "quantiles cross")
         return answer
 
+    def _run(self, contexts: NDArray[np.float32]) -> NDArray[np.float32]:
+        try:
+            return np.asarray(self._session.run(["quantiles"], {"context": contexts})[0])
+        except Exception as error:  # onnxruntime raises its own, unexported classes
+            raise ContractMismatch(self.digest, f"a graph that takes {contexts.shape}", type(error).__name__) from error
+
     def _check_contract(self) -> None:
         inputs = {value.name: value.shape for value in self._session.get_inputs()}
         channels = len(self.manifest.window.channels)
-        if list(inputs) != ["context"] or inputs["context"][-1] != channels:
+        if list(inputs) != ["context"] or inputs["context"][-1:] != [channels]:
             raise ContractMismatch(self.digest, f"one input `context` [B, L, {channels}]", str(inputs))
         outputs = [value.name for value in self._session.get_outputs()]
         expected = ["quantiles", "parameters"] if self.manifest.density else ["quantiles"]

@@ -14,7 +14,7 @@ from forecaster.contract import Frozen, Target, WindowSpec
 from forecaster.errors import ConfigError
 from forecaster.families import AnyFamily
 from forecaster.families.naive import NaiveFamily
-from forecaster.training.learner import TrainingConfig
+from forecaster.training.config import TrainingConfig
 
 
 class DataConfig(Frozen):

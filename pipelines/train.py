@@ -3,7 +3,6 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,8 +18,8 @@ from forecaster.store.artifacts import Run, add_artifact, add_run, find_run, loa
 from forecaster.training.diagnostics import gradient_by_age
 from forecaster.training.export import export
 from forecaster.training.fit import Fitted, fit
-from forecaster.training.learner import TrainingConfig
-from forecaster.windows import Indices, Windows
+from forecaster.training.config import TrainingConfig
+from forecaster.windows import Indices, Spans, Windows
 from pipelines import figures
 from pipelines.config import RunConfig
 from pipelines.tracking import Notebook
@@ -129,20 +128,15 @@ def train(bench: Bench, job: Job, progress_bar: bool = False) -> Trained:
     return Trained(job.family.name, job.family.family, artifact, run, fresh=True)
 
 
-def scored_jobs(bench: Bench, names: Callable[[str], bool], train: Indices, validation: Indices) -> list[Job]:
-    """Jobs of the run's models whose name is wanted, for the spans that scoring uses."""
-    models = [model for model in bench.config.models if names(model.name)]
-    return [Job(model, bench.config.training, train, validation) for model in models]
+def scored_jobs(bench: Bench, spans: Spans) -> list[Job]:
+    """The run's models, each to be trained for scoring."""
+    return [Job(model, bench.config.training, spans.train, spans.validation) for model in bench.config.models]
 
 
 def refit_job(bench: Bench, family: AnyFamily, epochs: int) -> Job:
     """The same recipe on the whole snapshot, for as many epochs as the scored fit needed."""
-    training = replace_epochs(bench.config.training, epochs)
+    training = bench.config.training.model_copy(update={"epochs": max(epochs, 1)})
     return Job(family, training, bench.windows.span(None, None), None)
-
-
-def replace_epochs(training: TrainingConfig, epochs: int) -> TrainingConfig:
-    return training.model_copy(update={"epochs": max(epochs, 1)})
 
 
 def _note(bench: Bench, job: Job, fitted: Fitted, artifact: Artifact) -> str:

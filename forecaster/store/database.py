@@ -6,7 +6,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from forecaster.errors import StoreOutdated
@@ -16,7 +16,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 def sqlite_url(home: Path) -> str:
     """Where the embedded database of a home directory lives."""
-    return f"sqlite:///{home / 'forecaster.db'}"
+    return URL.create("sqlite", database=str(home / "forecaster.db")).render_as_string()
 
 
 def connect(url: str) -> Engine:

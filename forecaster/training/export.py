@@ -16,7 +16,7 @@ from forecaster.families import AnyFamily
 from forecaster.families.base import PARAMETERS, Model, Network, Spec
 from forecaster.features import warm_up
 from forecaster.training.fit import Fitted
-from forecaster.training.learner import TrainingConfig
+from forecaster.training.config import TrainingConfig
 from forecaster.windows import Indices, Windows
 
 PARITY = 1e-5

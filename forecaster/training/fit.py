@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from forecaster.families import AnyFamily
 from forecaster.families.base import Model, Network, Spec
-from forecaster.training.learner import Batch, Learner, TrainingConfig
+from forecaster.training.config import TrainingConfig
+from forecaster.training.learner import Batch, Learner
 from forecaster.windows import Blocks, Indices, Windows, blocks
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,98 @@
+"""Demo: the verbs in their order, on the run file that ships with the package."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipelines import report
+from pipelines.compare import Comparison, compare
+from pipelines.fetch import fetch
+from pipelines.issue import Issued, issue
+from pipelines.promote import Promoted, promote
+from pipelines.report import Story
+from pipelines.sources.registry import SOURCES
+from pipelines.train import Trained, scored_jobs, train
+from pipelines.workspace import Workspace
+
+Say = Callable[[str], None]
+
+
+def demo(workspace: Workspace, say: Say, progress_bar: bool = False) -> tuple[dict[str, Any], Story, Path]:
+    """Fetch, snapshot, train, compare, promote, issue, report; the summary, the story, the report's path."""
+    config = workspace.config
+    source = SOURCES[config.data.source]()
+    fetched = fetch(workspace.engine, source, config.data.symbols, config.data.series, workspace.now, lambda _: None)
+    added = sum(one.inserted + one.revised for one in fetched)
+    say(f"fetched   {len(fetched)} subjects from {source.name}, {added} new rows")
+    say(f"snapshot  {workspace.snapshot.digest[:12]}, {workspace.snapshot.rows} rows to {workspace.snapshot.last}")
+    trained = [_train(workspace, number, say, progress_bar) for number in range(len(config.models))]
+    comparison = compare(trained, config.baseline.name, workspace.windows, workspace.spans)
+    say(f"compared  {len(trained)} models on {comparison.origins} origins; validation chose {comparison.candidate}")
+    promoted = promote(workspace.bench, trained, comparison, progress_bar)
+    say(f"promoted  {promoted.trained.name} version {promoted.champion.version}: {promoted.reason}")
+    issued = issue(workspace.engine, config, config.target.symbol, workspace.now)
+    say(f"issued    {issued.symbol} from {issued.origin} for {issued.sessions[0]} to {issued.sessions[-1]}")
+    baseline = next(one for one in trained if one.name == comparison.baseline)
+    story = Story(config, workspace.snapshot.digest, workspace.windows, comparison, promoted, baseline, issued)
+    page = publish(workspace, story)
+    say(f"report    {page}")
+    return summary(story, page), story, page
+
+
+def publish(workspace: Workspace, story: Story) -> Path:
+    """The report on disk and in MLflow; its path."""
+    comparison = story.comparison
+    drawn = report.draw(story, workspace.notebook)
+    workspace.notebook.log_comparison(
+        comparison.key, story.snapshot, merits(comparison), {"rows": comparison.table()}, drawn, now_ms(workspace)
+    )
+    return report.write(story, drawn, workspace.home.reports)
+
+
+def merits(comparison: Comparison) -> dict[str, dict[str, float]]:
+    """Figures of merit by the MLflow run of each model's training."""
+    names = ("crps", "crps_1", "skill", "skill_se", "dm_p", "dm_p_holm", "pinball", "mae", "validation_skill")
+    coverage = ("coverage_50", "coverage_80", "coverage_95")
+    return {row.run_id: {name: getattr(row, name) for name in (*names, *coverage)} for row in comparison.rows}
+
+
+def now_ms(workspace: Workspace) -> int:
+    """The workspace's moment as MLflow counts it."""
+    return int(workspace.now.timestamp() * 1000)
+
+
+def summary(story: Story, page: Path) -> dict[str, Any]:
+    """What `forecaster demo --json` prints."""
+    return {
+        "snapshot": story.snapshot,
+        "leaderboard": story.comparison.table(),
+        "champion": champion(story.promoted),
+        "forecast": forecast(story.issued),
+        "report": str(page),
+    }
+
+
+def champion(promoted: Promoted) -> dict[str, Any]:
+    """The champion as plain values."""
+    return {
+        "family": promoted.trained.family,
+        "name": promoted.trained.name,
+        "version": promoted.champion.version,
+        "digest": promoted.champion.digest,
+        "reason": promoted.reason,
+        "moved": promoted.moved,
+        "checks": promoted.champion.decision["checks"],
+    }
+
+
+def forecast(issued: Issued) -> dict[str, Any]:
+    """The forecast as plain values."""
+    return issued.record()
+
+
+def _train(workspace: Workspace, number: int, say: Say, progress_bar: bool) -> Trained:
+    job = scored_jobs(workspace.bench, workspace.spans)[number]
+    one = train(workspace.bench, job, progress_bar)
+    took = f"{one.run.train_seconds:.1f} s, {one.artifact.manifest.epochs} epochs" if one.fresh else "trained before"
+    say(f"trained   {number + 1}/{len(workspace.config.models)} {one.name}: {took}")
+    return one

@@ -1,0 +1,107 @@
+"""Issue: the champion's forecast from the last settled session, written into the ledger once."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Engine
+
+from forecaster.contract import LEVELS, Floats
+from forecaster.errors import UnknownSymbol
+from forecaster.features import subjects
+from forecaster.runtime import Runtime
+from forecaster.store.artifacts import load_artifact
+from forecaster.store.champions import require_champion
+from forecaster.store.history import find_instrument, read_facts
+from forecaster.store.ledger import Entry, add_entries, latest
+from pipelines.config import RunConfig
+from pipelines.snapshot import calendar_of, windows_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A forecast as it stands in the ledger."""
+
+    symbol: str
+    origin: str
+    origin_close: float
+    sessions: list[str]
+    levels: list[float]
+    return_quantiles: list[list[float]]
+    """[H, Q] cumulative log return from the origin's close."""
+    issued_at: str
+    digest: str
+    version: int
+    fresh: bool
+    """False where it had been issued before."""
+
+    @property
+    def price_quantiles(self) -> list[list[float]]:
+        """[H, Q] in the symbol's currency."""
+        prices: Floats = self.origin_close * np.exp(np.array(self.return_quantiles))
+        return [[float(price) for price in row] for row in prices]
+
+    def record(self) -> dict[str, Any]:
+        """As plain values."""
+        return {**vars(self), "price_quantiles": self.price_quantiles}
+
+
+def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issued:
+    """Issue the champion's forecast of `symbol` from what is known at `now`.
+
+    A forecast from the same origin by the same artifact is issued once: a second call answers what stands.
+
+    Raises:
+        UnknownSymbol: The store has never heard of it, or the run is about another symbol.
+        NoChampion: Nothing has been promoted.
+    """
+    find_instrument(engine, symbol)
+    if symbol != config.target.symbol:
+        raise UnknownSymbol(symbol, [config.target.symbol])
+    champion = require_champion(engine, config.target.key)
+    runtime = Runtime(load_artifact(engine, champion.digest))
+    window = runtime.manifest.window
+    facts = read_facts(engine, now, {symbol, *subjects(window.channels)})
+    windows = windows_of(facts, config.model_copy(update={"window": window}))
+    last = len(windows.sessions) - 1
+    origin = windows.sessions[last]
+    ahead = calendar_of(facts, config).after(origin, config.target.horizon)
+    quantiles = runtime.quantiles(windows.contexts(np.array([last])))[0]
+    entries = [
+        Entry(
+            target=config.target.key,
+            symbol=symbol,
+            origin=origin.item(),
+            horizon=step + 1,
+            session=session.item(),
+            digest=champion.digest,
+            version=champion.version,
+            origin_close=float(windows.close[last]),
+            quantiles=[float(value) for value in quantiles[step]],
+            issued_at=now,
+        )
+        for step, session in enumerate(ahead)
+    ]
+    added = add_entries(engine, entries)
+    log.info("issued", extra={"symbol": symbol, "origin": str(origin), "rows": added})
+    return _issued(latest(engine, symbol), fresh=added > 0)
+
+
+def _issued(entries: list[Entry], fresh: bool) -> Issued:
+    first = entries[0]
+    return Issued(
+        symbol=first.symbol,
+        origin=first.origin.isoformat(),
+        origin_close=first.origin_close,
+        sessions=[entry.session.isoformat() for entry in entries],
+        levels=list(LEVELS),
+        return_quantiles=[entry.quantiles for entry in entries],
+        issued_at=first.issued_at.isoformat(),
+        digest=first.digest,
+        version=first.version,
+        fresh=fresh,
+    )

@@ -1,0 +1,95 @@
+"""Report: one self-contained HTML page a person would look at, and its pictures beside it."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from forecaster.contract import Floats
+from forecaster.runtime import Runtime
+from forecaster.windows import Windows
+from pipelines import figures
+from pipelines.compare import Comparison
+from pipelines.config import RunConfig
+from pipelines.issue import Issued
+from pipelines.promote import Promoted
+from pipelines.tracking import Notebook
+from pipelines.train import Trained
+
+_PAST = 61  # closes shown before the fan
+
+
+@dataclass(frozen=True)
+class Story:
+    """All that a report tells."""
+
+    config: RunConfig
+    snapshot: str
+    windows: Windows
+    comparison: Comparison
+    promoted: Promoted
+    baseline: Trained
+    """The random walk, to be drawn beside the champion."""
+    issued: Issued
+
+
+def draw(story: Story, notebook: Notebook) -> dict[str, Figure]:
+    """The report's figures by name."""
+    comparison = story.comparison
+    networks = [row for row in comparison.rows if row.epochs]
+    best = [comparison.baseline, *(row.name for row in comparison.rows if row.name != comparison.baseline)][:5]
+    curves = {row.name: _history(notebook, row.run_id) for row in networks}
+    gradients = {row.name: np.array(notebook.curve(row.run_id, "gradient_by_age")) for row in networks}
+    return {
+        "fan": _fan(story),
+        "leaderboard": figures.leaderboard(
+            comparison.table(), comparison.origins, comparison.first, comparison.last
+        ),
+        "calibration": figures.calibration(comparison.reliability, best),
+        "training": figures.training_curves(curves),
+        "gradient": figures.gradient_through_time(gradients),
+    }
+
+
+def write(story: Story, drawn: Mapping[str, Figure], folder: Path) -> Path:
+    """Write page and pictures under a folder named after the comparison; the page's path."""
+    home = folder / story.comparison.key[:12]
+    home.mkdir(parents=True, exist_ok=True)
+    pictures = {}
+    for name, figure in drawn.items():
+        buffer = BytesIO()
+        figure.savefig(buffer, format="png", metadata={"Software": None})
+        (home / f"{name}.png").write_bytes(buffer.getvalue())
+        pictures[name] = base64.b64encode(buffer.getvalue()).decode()
+    template = Environment(
+        loader=PackageLoader("pipelines"), autoescape=True, undefined=StrictUndefined
+    ).get_template("report.html")
+    page = home / "index.html"
+    page.write_text(template.render(story=story, pictures=pictures), "utf-8")
+    return page
+
+
+def _fan(story: Story) -> Figure:
+    windows, issued = story.windows, story.issued
+    last = int(np.searchsorted(windows.sessions, np.datetime64(issued.origin)))
+    shown = slice(max(0, last + 1 - _PAST), last + 1)
+    walk: Floats = Runtime(story.baseline.artifact).quantiles(windows.contexts(np.array([last])))[0]
+    return figures.fan_chart(
+        issued.symbol,
+        f"champion: {story.promoted.trained.name}",
+        (windows.sessions[shown], windows.close[shown]),
+        issued.sessions,
+        np.array(issued.price_quantiles),
+        issued.origin_close * np.exp(walk),
+    )
+
+
+def _history(notebook: Notebook, run_id: str) -> list[dict[str, float]]:
+    names = ("train_loss", "validation_loss")
+    columns = [notebook.curve(run_id, name) for name in names]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

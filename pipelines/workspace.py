@@ -1,0 +1,70 @@
+"""A workspace: one run file in one home at one moment, with what its verbs share opened when first needed."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from sqlalchemy import Engine
+
+from forecaster.store.database import connect, migrate
+from forecaster.windows import Spans, Windows, split
+from pipelines.config import RunConfig
+from pipelines.home import Home
+from pipelines.snapshot import Snapshot, load_windows, snapshot
+from pipelines.tracking import Notebook
+from pipelines.train import Bench, Trained, require, scored_jobs
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What a verb needs to know; nothing here asks the clock."""
+
+    home: Home
+    config: RunConfig
+    now: datetime
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The store, brought up to date.
+
+        Raises:
+            HomeUnwritable: The home cannot be written.
+        """
+        self.home.prepare()
+        engine = connect(self.home.database_url)
+        migrate(engine)
+        return engine
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        """What the store knows now, frozen."""
+        return snapshot(self.engine, self.config.data, self.home.snapshots, self.now)
+
+    @cached_property
+    def windows(self) -> Windows:
+        """Windows over the snapshot as it was written."""
+        return load_windows(self.home.snapshots, self.snapshot.digest, self.config)
+
+    @cached_property
+    def spans(self) -> Spans:
+        """Training, validation and test origins."""
+        dates = self.config.split
+        return split(self.windows, dates.validation_from, dates.test_from, dates.test_until)
+
+    @cached_property
+    def notebook(self) -> Notebook:
+        """MLflow."""
+        return Notebook(self.home.tracking_uri, self.home.models, self.config.target.key)
+
+    @cached_property
+    def bench(self) -> Bench:
+        """What trainings share."""
+        return Bench(self.engine, self.notebook, self.config, self.snapshot.digest, self.windows, self.now)
+
+    def trained(self) -> list[Trained]:
+        """Every model of the run, trained before.
+
+        Raises:
+            NotTrained: Some are not.
+        """
+        return require(self.bench, scored_jobs(self.bench, self.spans))
