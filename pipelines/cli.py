@@ -1,0 +1,301 @@
+"""The command line. Each command imports its verb when it is called, so `--help` and `serve` stay light.
+
+Exit codes: 0 done, 1 failed with one clear line on stderr, 2 wrong usage.
+"""
+
+import errno
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from logging import ERROR, INFO, WARNING, basicConfig, getLogger
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from forecaster.errors import ForecasterError, HomeUnwritable
+
+if TYPE_CHECKING:
+    from pipelines.home import Home
+    from pipelines.terminal import Terminal
+    from pipelines.workspace import Workspace
+
+app = typer.Typer(
+    help="Forecasts of markets that cannot fool you: dated quantiles, always beside the random walk.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+HomeOption = Annotated[
+    Path, typer.Option("--home", envvar="FORECASTER_HOME", help="Where everything is kept.", show_default=True)
+]
+RunOption = Annotated[
+    Path | None, typer.Option("--run", help="Run file (TOML); the demo's if left out.", show_default=False)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+DatabaseOption = Annotated[
+    str | None, typer.Option("--database", envvar="FORECASTER_DATABASE_URL", help="Database URL; SQLite if left out.")
+]
+TrackingOption = Annotated[
+    str | None, typer.Option("--tracking", envvar="MLFLOW_TRACKING_URI", help="MLflow URI; SQLite if left out.")
+]
+DEFAULT_HOME = Path(".forecaster")
+
+
+def _home(home: Path, database: str | None, tracking: str | None) -> "Home":
+    from pipelines.home import Home
+
+    return Home(home, database or None, tracking or None)
+
+
+def _open(home: Path, run: Path | None, database: str | None, tracking: str | None) -> "Workspace":
+    """The workspace of a command; the one place that asks the clock."""
+    from pipelines.config import demo_path, load_config
+    from pipelines.workspace import Workspace
+
+    return Workspace(_home(home, database, tracking), load_config(run or demo_path()), datetime.now(UTC))
+
+
+def _terminal(as_json: bool) -> "Terminal":
+    from pipelines.terminal import Terminal
+
+    return Terminal(as_json)
+
+
+@app.command()
+def demo(
+    home: HomeOption = DEFAULT_HOME,
+    run: RunOption = None,
+    as_json: JsonOption = False,
+    database: DatabaseOption = None,
+    tracking: TrackingOption = None,
+) -> None:
+    """Fetch, train, compare, promote, forecast and report, offline, on real prices."""
+    from pipelines import terminal as show
+    from pipelines.demo import demo as run_demo
+
+    terminal = _terminal(as_json)
+    workspace = _open(home, run, database, tracking)
+    summary, story, page = run_demo(workspace, terminal.say, terminal.interactive)
+    verdict = f"\nchampion: {story.promoted.trained.name}. {story.promoted.reason}\n"
+    more = f"\nreport: {page}\nnext: forecaster serve, then http://127.0.0.1:8000/docs"
+    terminal.result(summary, "", show.leaderboard(story.comparison), verdict, show.forecast(story.issued), more)
+
+
+@app.command()
+def fetch(
+    home: HomeOption = DEFAULT_HOME,
+    run: RunOption = None,
+    as_json: JsonOption = False,
+    database: DatabaseOption = None,
+) -> None:
+    """Bring the store up to what the run's source knows."""
+    from pipelines import terminal as show
+    from pipelines.fetch import fetch as run_fetch
+    from pipelines.sources.registry import SOURCES
+
+    terminal = _terminal(as_json)
+    workspace = _open(home, run, database, None)
+    data = workspace.config.data
+    source = SOURCES[data.source]()
+    found = run_fetch(workspace.engine, source, data.symbols, data.series, workspace.now, terminal.say)
+    records = [asdict(one) for one in found]
+    terminal.result({"fetched": records}, show.rows("Fetched", records))
+
+
+@app.command()
+def snapshot(
+    home: HomeOption = DEFAULT_HOME,
+    run: RunOption = None,
+    as_json: JsonOption = False,
+    database: DatabaseOption = None,
+) -> None:
+    """Freeze what the store knows into the file that training reads."""
+    terminal = _terminal(as_json)
+    written = _open(home, run, database, None).snapshot
+    terminal.result(asdict(written), f"{written.digest}  {written.rows} rows to {written.last}\n{written.path}")
+
+
+@app.command()
+def train(
+    names: Annotated[list[str] | None, typer.Argument(help="Models or families of the run; all if left out.")] = None,
+    home: HomeOption = DEFAULT_HOME,
+    run: RunOption = None,
+    as_json: JsonOption = False,
+    database: DatabaseOption = None,
+    tracking: TrackingOption = None,
+) -> None:
+    """Train models of the run; what was trained on the same inputs before is found again."""
+    from pipelines.train import select, train_all
+
+    terminal = _terminal(as_json)
+    workspace = _open(home, run, database, tracking)
+    jobs = select(workspace.bench, workspace.spans, names or [])
+    done = train_all(workspace.bench, jobs, terminal.say, terminal.interactive)
+    records = [
+        {"name": one.name, "family": one.family, "digest": one.artifact.digest, "run_id": one.run.tracking_id,
+         "train_seconds": one.run.train_seconds, "fresh": one.fresh}
+        for one in done
+    ]  # fmt: skip
+    terminal.result({"snapshot": workspace.snapshot.digest, "trained": records})
+
+
+@app.command()
+def compare(
+    home: HomeOption = DEFAULT_HOME,
+    run: RunOption = None,
+    as_json: JsonOption = False,
+    database: DatabaseOption = None,
+    tracking: TrackingOption = None,
+) -> None:
+    """Score every trained model on years it never saw, beside the random walk."""
+    from pipelines import terminal as show
+    from pipelines.compare import compare as run_compare
+
+    terminal = _terminal(as_json)
+    workspace = _open(home, run, database, tracking)
+    found = run_compare(workspace.trained(), workspace.config.baseline.name, workspace.windows, workspace.spans)
+    value = {"snapshot": workspace.snapshot.digest, "leaderboard": found.table(), "candidate": found.candidate}
+    terminal.result(value, show.leaderboard(found))
+
+
+@app.command()
+def promote(
+    home: HomeOption = DEFAULT_HOME,
+    run: RunOption = None,
+    as_json: JsonOption = False,
+    database: DatabaseOption = None,
+    tracking: TrackingOption = None,
+) -> None:
+    """Put the candidate to the gate; crown its refit, or the random walk."""
+    from pipelines import terminal as show
+    from pipelines.compare import compare as run_compare
+    from pipelines.demo import champion
+    from pipelines.promote import promote as run_promote
+
+    terminal = _terminal(as_json)
+    workspace = _open(home, run, database, tracking)
+    trained = workspace.trained()
+    found = run_compare(trained, workspace.config.baseline.name, workspace.windows, workspace.spans)
+    promoted = run_promote(workspace.bench, trained, found, terminal.interactive)
+    value = champion(promoted)
+    terminal.result(
+        {"champion": value}, show.rows("The gate asked", value["checks"]), f"\nchampion: {value['name']}. {value['reason']}"
+    )
+
+
+@app.command()
+def forecast(
+    symbol: Annotated[str, typer.Argument(help="Symbol of the run's target.")],
+    home: HomeOption = DEFAULT_HOME,
+    run: RunOption = None,
+    as_json: JsonOption = False,
+    database: DatabaseOption = None,
+) -> None:
+    """Issue the champion's forecast from the last settled session into the ledger, once, and show it."""
+    from pipelines import terminal as show
+    from pipelines.issue import issue
+
+    terminal = _terminal(as_json)
+    workspace = _open(home, run, database, None)
+    issued = issue(workspace.engine, workspace.config, symbol, workspace.now)
+    terminal.result(issued.record(), show.forecast(issued))
+
+
+@app.command()
+def serve(
+    home: HomeOption = DEFAULT_HOME,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
+    database: DatabaseOption = None,
+) -> None:
+    """Answer over HTTP; follows the champion without a restart."""
+    import uvicorn
+
+    from serving.app import create_app
+    from serving.settings import Settings
+
+    basicConfig(level=INFO, format="%(levelname)s %(name)s %(message)s")
+    service = create_app(Settings(home=home, database_url=database or None))
+    uvicorn.run(service, host=host, port=port, loop="uvloop", http="httptools", timeout_graceful_shutdown=10)
+
+
+@app.command()
+def doctor(
+    home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False, database: DatabaseOption = None
+) -> None:
+    """Look at everything a run needs and say what to do where something is missing."""
+    from pipelines.doctor import doctor as run_doctor
+
+    terminal = _terminal(as_json)
+    found = run_doctor(_home(home, database, None), datetime.now(UTC))
+    lines = [f"{'ok  ' if one.ok else 'FAIL'} {one.what:<9} {one.says}" for one in found]
+    terminal.result({"findings": [asdict(one) for one in found]}, *lines)
+    if not all(one.ok for one in found):
+        raise typer.Exit(1)
+
+
+def _quiet() -> None:
+    """Third parties keep to themselves: the terminal says what matters."""
+    warnings.filterwarnings("ignore")
+    for name in ("pytorch_lightning", "pytorch_lightning.utilities.rank_zero", "lightning", "mlflow", "alembic"):
+        getLogger(name).setLevel(ERROR if "lightning" in name else WARNING)
+
+
+def main() -> None:
+    """Entry point: every failure becomes one line and an exit code."""
+    _quiet()
+    try:
+        app()
+    except ForecasterError as error:
+        _fail(str(error))
+    except Exception as error:  # the last resort: never a stack trace to a user
+        reason = _disk_trouble(error)
+        if reason is not None:
+            _fail(str(HomeUnwritable(_asked_home(), reason)))
+        _fail(f"internal error: {type(error).__name__}: {str(error).splitlines()[0][:200]} ({_keep_trace()})")
+
+
+def _disk_trouble(error: BaseException | None) -> str | None:
+    """What a full or read-only disk looks like, however many libraries have wrapped it; None for anything else."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT):
+            return error.strerror or str(error)
+        text = str(error)
+        for sign in ("database or disk is full", "attempt to write a readonly database", "disk I/O error",
+                     "unable to open database file"):  # fmt: skip
+            if sign in text:
+                return sign
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _asked_home() -> Path:
+    """The home that this command line names, for a message."""
+    import os
+
+    words = sys.argv
+    named = [words[place + 1] for place, word in enumerate(words[:-1]) if word == "--home"]
+    named += [word.removeprefix("--home=") for word in words if word.startswith("--home=")]
+    return Path(named[-1] if named else os.environ.get("FORECASTER_HOME", str(DEFAULT_HOME)))
+
+
+def _keep_trace() -> str:
+    path = Path(tempfile.gettempdir()) / "forecaster-error.log"
+    try:
+        path.write_text(traceback.format_exc(), encoding="utf-8")
+    except OSError:
+        return "the details could not be kept"
+    return f"details in {path}"
+
+
+def _fail(line: str) -> NoReturn:
+    sys.stderr.write(f"forecaster: {line}\n")
+    raise SystemExit(1)
+
+

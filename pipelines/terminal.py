@@ -1,0 +1,89 @@
+"""What the command line shows: plain lines and tables for people, one JSON object for programs."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.compare import Comparison
+from pipelines.issue import Issued
+
+
+class Terminal:
+    """Progress on stderr, results on stdout; with `as_json`, stdout carries one JSON object and nothing else."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self._out = Console(highlight=False, soft_wrap=True)
+        self._err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person watches: progress bars only then."""
+        return self._err.is_terminal
+
+    def say(self, line: str) -> None:
+        """A line about what is going on."""
+        self._err.print(line, markup=False)
+
+    def result(self, value: Mapping[str, Any], *views: Table | str) -> None:
+        """The outcome, as JSON or as it is shown to people."""
+        if self.as_json:
+            self._out.print(json.dumps(value, default=str), markup=False)
+            return
+        for view in views:
+            if isinstance(view, str):
+                self._out.print(view, markup=False)
+            else:
+                self._out.print(view)
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
+    return table
+
+
+def leaderboard(comparison: Comparison) -> Table:
+    """The comparison, best skill first, at most 80 characters wide."""
+    title = f"{comparison.origins} origins {comparison.first} to {comparison.last}, CRPS in % log return"
+    table = _table(title, ("model", "CRPS", "h=1", "skill %", "s.e.", "p", "Holm", "in 80%", "in 95%", "weights"))
+    for row in comparison.rows:
+        walk = row.name == comparison.baseline
+        marked = f"{row.name} *" if row.name == comparison.candidate else row.name
+        table.add_row(
+            marked,
+            f"{row.crps:.4f}",
+            f"{row.crps_1:.4f}",
+            f"{100 * row.skill:+.2f}",
+            "-" if walk else f"{100 * row.skill_se:.2f}",
+            "-" if walk else f"{row.dm_p:.2g}",
+            "-" if walk else f"{row.dm_p_holm:.2g}",
+            f"{100 * row.coverage_80:.1f}",
+            f"{100 * row.coverage_95:.1f}",
+            str(row.parameters),
+        )
+    table.caption = "* chosen by the validation years; skill, p against the random walk (naive)"
+    table.caption_justify = "left"
+    return table
+
+
+def forecast(issued: Issued) -> Table:
+    """Prices by session at the usual levels."""
+    shown = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
+    title = f"{issued.symbol} from {issued.origin} (close {issued.origin_close:.2f}), version {issued.version}"
+    table = _table(title, ("session", *(f"{level:.1%}" for level in shown)))
+    for session, prices in zip(issued.sessions, issued.price_quantiles, strict=True):
+        table.add_row(session, *(f"{prices[issued.levels.index(level)]:.2f}" for level in shown))
+    return table
+
+
+def rows(title: str, records: Sequence[Mapping[str, Any]]) -> Table:
+    """Records with the same keys, one line each."""
+    table = _table(title, list(records[0]))
+    for record in records:
+        table.add_row(*(str(value) for value in record.values()))
+    return table
