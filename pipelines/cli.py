@@ -8,7 +8,6 @@ import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from logging import ERROR, INFO, WARNING, basicConfig, getLogger
@@ -185,7 +184,9 @@ def promote(
     promoted = run_promote(workspace.bench, trained, found, terminal.interactive)
     value = champion(promoted)
     terminal.result(
-        {"champion": value}, show.rows("The gate asked", value["checks"]), f"\nchampion: {value['name']}. {value['reason']}"
+        {"champion": value},
+        show.rows("The gate asked", value["checks"]),
+        f"\nchampion: {value['name']}. {value['reason']}",
     )
 
 
@@ -226,9 +227,7 @@ def serve(
 
 
 @app.command()
-def doctor(
-    home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False, database: DatabaseOption = None
-) -> None:
+def doctor(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False, database: DatabaseOption = None) -> None:
     """Look at everything a run needs and say what to do where something is missing."""
     from pipelines.doctor import doctor as run_doctor
 
@@ -297,5 +296,3 @@ def _keep_trace() -> str:
 def _fail(line: str) -> NoReturn:
     sys.stderr.write(f"forecaster: {line}\n")
     raise SystemExit(1)
-
-

@@ -11,7 +11,7 @@ from pipelines.issue import Issued, issue
 from pipelines.promote import Promoted, promote
 from pipelines.report import Story
 from pipelines.sources.registry import SOURCES
-from pipelines.train import Trained, scored_jobs, train
+from pipelines.train import scored_jobs, train_all
 from pipelines.workspace import Workspace
 
 Say = Callable[[str], None]
@@ -25,7 +25,7 @@ def demo(workspace: Workspace, say: Say, progress_bar: bool = False) -> tuple[di
     added = sum(one.inserted + one.revised for one in fetched)
     say(f"fetched   {len(fetched)} subjects from {source.name}, {added} new rows")
     say(f"snapshot  {workspace.snapshot.digest[:12]}, {workspace.snapshot.rows} rows to {workspace.snapshot.last}")
-    trained = [_train(workspace, number, say, progress_bar) for number in range(len(config.models))]
+    trained = train_all(workspace.bench, scored_jobs(workspace.bench, workspace.spans), say, progress_bar)
     comparison = compare(trained, config.baseline.name, workspace.windows, workspace.spans)
     say(f"compared  {len(trained)} models on {comparison.origins} origins; validation chose {comparison.candidate}")
     promoted = promote(workspace.bench, trained, comparison, progress_bar)
@@ -88,11 +88,3 @@ def champion(promoted: Promoted) -> dict[str, Any]:
 def forecast(issued: Issued) -> dict[str, Any]:
     """The forecast as plain values."""
     return issued.record()
-
-
-def _train(workspace: Workspace, number: int, say: Say, progress_bar: bool) -> Trained:
-    job = scored_jobs(workspace.bench, workspace.spans)[number]
-    one = train(workspace.bench, job, progress_bar)
-    took = f"{one.run.train_seconds:.1f} s, {one.artifact.manifest.epochs} epochs" if one.fresh else "trained before"
-    say(f"trained   {number + 1}/{len(workspace.config.models)} {one.name}: {took}")
-    return one

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from forecaster.errors import ForecasterError
+from forecaster.errors import ForecasterError, HomeUnwritable, NoChampion, NoHistory
 from forecaster.runtime import Runtime
 from forecaster.store.artifacts import load_artifact
 from forecaster.store.champions import all_champions
@@ -57,7 +57,7 @@ def _home(home: Home, _now: datetime) -> str:
 def _disk(home: Home, _now: datetime) -> str:
     free = shutil.disk_usage(home.root if home.root.exists() else ".").free
     if free < _ENOUGH:
-        raise LowDisk(free)
+        raise HomeUnwritable(home.root, f"only {free / 2**20:.0f} MB free")
     return f"{free / 2**30:.1f} GB free"
 
 
@@ -71,7 +71,7 @@ def _data(home: Home, now: datetime) -> str:
     with reading(connect(home.database_url)).connect() as connection:
         newest, count = connection.execute(select(func.max(bar.c.session), func.count())).one()
     if newest is None:
-        raise EmptyStore
+        raise NoHistory("the store")
     return f"{count} bars, the newest {newest}, {(now.date() - newest).days} days old"
 
 
@@ -79,7 +79,7 @@ def _champion(home: Home, _now: datetime) -> str:
     engine = connect(home.database_url)
     champions = all_champions(engine)
     if not champions:
-        raise NobodyCrowned
+        raise NoChampion("any target")
     for champion in champions:
         Runtime(load_artifact(engine, champion.digest))
     return ", ".join(f"{champion.target} version {champion.version}" for champion in champions)

@@ -59,7 +59,7 @@ def fan_chart(
         axes.fill_between(ahead, *edges, color=BLUE, alpha=alpha, linewidth=0, label=f"{label} interval")
     axes.plot(ahead, fan[:, MEDIAN], color=BLUE, linewidth=1.6, label="median")
     for level in (0.1, 0.9):
-        label = "random walk, 80%" if level == 0.1 else None
+        label = "random walk, 80%" if level == 0.1 else "_"
         axes.plot(ahead, walk[:, LEVELS.index(level)], color=RED, linestyle=":", linewidth=1.4, label=label)
     axes.axvline(0, color=FADED, linewidth=0.8)
     ticks = [*history[::-10][::-1], *ahead[1:]]

@@ -47,9 +47,7 @@ def draw(story: Story, notebook: Notebook) -> dict[str, Figure]:
     gradients = {row.name: np.array(notebook.curve(row.run_id, "gradient_by_age")) for row in networks}
     return {
         "fan": _fan(story),
-        "leaderboard": figures.leaderboard(
-            comparison.table(), comparison.origins, comparison.first, comparison.last
-        ),
+        "leaderboard": figures.leaderboard(comparison.table(), comparison.origins, comparison.first, comparison.last),
         "calibration": figures.calibration(comparison.reliability, best),
         "training": figures.training_curves(curves),
         "gradient": figures.gradient_through_time(gradients),
@@ -66,9 +64,9 @@ def write(story: Story, drawn: Mapping[str, Figure], folder: Path) -> Path:
         figure.savefig(buffer, format="png", metadata={"Software": None})
         (home / f"{name}.png").write_bytes(buffer.getvalue())
         pictures[name] = base64.b64encode(buffer.getvalue()).decode()
-    template = Environment(
-        loader=PackageLoader("pipelines"), autoescape=True, undefined=StrictUndefined
-    ).get_template("report.html")
+    template = Environment(loader=PackageLoader("pipelines"), autoescape=True, undefined=StrictUndefined).get_template(
+        "report.html"
+    )
     page = home / "index.html"
     page.write_text(template.render(story=story, pictures=pictures), "utf-8")
     return page

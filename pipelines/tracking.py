@@ -13,6 +13,7 @@ from typing import Any
 
 # Before mlflow is imported: this service works without a network and tells nobody that it runs.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 import numpy as np
@@ -22,7 +23,7 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, Metric, Param
 from mlflow.models import ModelSignature
-from mlflow.types import Schema, TensorSpec
+from mlflow.types import ColSpec, Schema, TensorSpec
 
 from forecaster.artifact import Artifact, golden_context, serialise
 
@@ -66,12 +67,14 @@ class Notebook:
             run_id: str = run.info.run_id
             params = {f"{part}.{key}": value for part, block in manifest.config.items() for key, value in block.items()}
             params |= {"context": manifest.window.context, "burn_in": manifest.window.burn_in, "code": manifest.code}
-            metrics = [Metric(name, value, now_ms, step) for step, row in enumerate(history) for name, value in row.items()]
-            metrics += [Metric("gradient_by_age", value, now_ms, age) for age, value in enumerate(gradient)]
-            metrics += [Metric("parameters", manifest.parameters, now_ms, 0), Metric("epochs", manifest.epochs, now_ms, 0)]
+            points = [(name, value, step) for step, row in enumerate(history) for name, value in row.items()]
+            points += [("gradient_by_age", value, age) for age, value in enumerate(gradient)]
+            points += [("parameters", manifest.parameters, 0), ("epochs", manifest.epochs, 0)]
+            metrics = [Metric(name, value, now_ms, step) for name, value, step in points]
             self._log(run_id, metrics, [Param(key, str(value)) for key, value in params.items()])
-            source = DatasetInput(Dataset(manifest.target.symbol, manifest.snapshot[:36], "snapshot", manifest.snapshot))
-            self._client.log_inputs(run_id, [source])
+            # MLflow keeps 36 characters of a digest; the tag `snapshot` has it whole.
+            data = Dataset(manifest.target.symbol, manifest.snapshot[:36], "snapshot", manifest.snapshot)
+            self._client.log_inputs(run_id, [DatasetInput(data)])
             self._log_figures(run_id, figures)
             self._log_model(artifact)
         return run_id
@@ -115,15 +118,14 @@ class Notebook:
         registered = self._client.search_model_versions(f"name = '{target}'")
         mine = next((found for found in registered if found.tags.get("digest") == digest), None)
         if mine is None:
-            outputs = self._client.get_run(run_id).outputs.model_outputs
-            source = f"models:/{outputs[0].model_id}"
+            (model,) = self._client.search_logged_models([self._experiment], f"source_run_id = '{run_id}'")
             tags = {"digest": digest, "champion_version": str(version)}
-            mine = self._client.create_model_version(target, source, run_id, tags=tags)
+            mine = self._client.create_model_version(target, model.model_uri, run_id, tags=tags)
         self._client.set_registered_model_alias(target, CHAMPION, mine.version)
 
     def _log(self, run_id: str, metrics: list[Metric], params: list[Param]) -> None:
         for start in range(0, max(len(metrics), 1), 1000):  # the server's limit for one call
-            self._client.log_batch(run_id, metrics[start : start + 1000], params if start == 0 else (), synchronous=True)
+            self._client.log_batch(run_id, metrics[start : start + 1000], () if start else params, synchronous=True)
 
     def _log_figures(self, run_id: str, figures: Mapping[str, Figure]) -> None:
         for name, figure in figures.items():
@@ -132,7 +134,9 @@ class Notebook:
     def _log_model(self, artifact: Artifact) -> None:
         window, target = artifact.manifest.window, artifact.manifest.target
         single = np.dtype(np.float32)
-        outputs = [TensorSpec(single, (-1, target.horizon, len(artifact.manifest.levels)), "quantiles")]
+        outputs: list[ColSpec | TensorSpec] = [
+            TensorSpec(single, (-1, target.horizon, len(artifact.manifest.levels)), "quantiles")
+        ]
         if artifact.manifest.density:
             outputs.append(TensorSpec(single, (-1, target.horizon, len(artifact.manifest.density)), "parameters"))
         shape = (-1, window.context, len(window.channels))
@@ -149,5 +153,3 @@ class Notebook:
                 save_as_external_data=False,
                 extra_files=[str(manifest)],
             )
-
-

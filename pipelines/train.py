@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,14 +12,14 @@ from sqlalchemy import Engine
 
 from forecaster.artifact import Artifact, code_digest
 from forecaster.contract import Floats
-from forecaster.errors import NotTrained
+from forecaster.errors import ConfigError, NotTrained
 from forecaster.families import AnyFamily
 from forecaster.families.base import Network, Spec
 from forecaster.store.artifacts import Run, add_artifact, add_run, find_run, load_artifact
+from forecaster.training.config import TrainingConfig
 from forecaster.training.diagnostics import gradient_by_age
 from forecaster.training.export import export
 from forecaster.training.fit import Fitted, fit
-from forecaster.training.config import TrainingConfig
 from forecaster.windows import Indices, Spans, Windows
 from pipelines import figures
 from pipelines.config import RunConfig
@@ -131,6 +132,33 @@ def train(bench: Bench, job: Job, progress_bar: bool = False) -> Trained:
 def scored_jobs(bench: Bench, spans: Spans) -> list[Job]:
     """The run's models, each to be trained for scoring."""
     return [Job(model, bench.config.training, spans.train, spans.validation) for model in bench.config.models]
+
+
+def select(bench: Bench, spans: Spans, names: Sequence[str]) -> list[Job]:
+    """The jobs whose model name or family is among `names`; all of them where none is named.
+
+    Raises:
+        ConfigError: A name fits no model of the run.
+    """
+    jobs = scored_jobs(bench, spans)
+    for name in names:
+        if not any(name in (job.family.name, job.family.family) for job in jobs):
+            known = ", ".join(job.family.name for job in jobs)
+            raise ConfigError("train", f"no model or family {name!r} in this run; it has {known}")
+    return [job for job in jobs if not names or {job.family.name, job.family.family} & set(names)]
+
+
+def train_all(bench: Bench, jobs: Sequence[Job], say: Callable[[str], None], progress_bar: bool) -> list[Trained]:
+    """Train jobs one after the other, saying how each went."""
+    done = []
+    for number, job in enumerate(jobs, start=1):
+        one = train(bench, job, progress_bar)
+        took = (
+            f"{one.run.train_seconds:.1f} s, {one.artifact.manifest.epochs} epochs" if one.fresh else "trained before"
+        )
+        say(f"trained   {number}/{len(jobs)} {one.name}: {took}")
+        done.append(one)
+    return done
 
 
 def refit_job(bench: Bench, family: AnyFamily, epochs: int) -> Job:

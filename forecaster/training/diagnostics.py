@@ -1,5 +1,6 @@
 """What a trained network shows of itself: how far back its gradient reaches."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,4 +26,4 @@ def gradient_by_age(network: Network, windows: Windows, origins: Indices) -> Flo
     loss: Tensor = -network.head.log_density(parameters, outcomes).mean(-1).sum()
     (gradient,) = torch.autograd.grad(loss, contexts)
     by_age = (gradient * network.spread).norm(dim=-1).mean(0).flip(0)  # [L]
-    return by_age.double().numpy()
+    return np.asarray(by_age.numpy(), dtype=np.float64)

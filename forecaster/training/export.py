@@ -15,8 +15,8 @@ from forecaster.errors import ContractMismatch
 from forecaster.families import AnyFamily
 from forecaster.families.base import PARAMETERS, Model, Network, Spec
 from forecaster.features import warm_up
-from forecaster.training.fit import Fitted
 from forecaster.training.config import TrainingConfig
+from forecaster.training.fit import Fitted
 from forecaster.windows import Indices, Windows
 
 PARITY = 1e-5
@@ -27,8 +27,8 @@ OPSET = 17
 def to_onnx(model: Model, context: torch.Tensor) -> bytes:
     """The graph of a model, batch and context length left free.
 
-    The exporter that traces is used: it takes 0.2 s a model where the newer one takes 5 to 9 s, emits the RNN operators,
-    and writes one self-contained file.
+    The exporter that traces is used: it takes 0.2 s a model where the newer one takes 5 to 9 s, emits the RNN
+    operators, and writes one self-contained file.
     """
     outputs = ["quantiles", "parameters"] if isinstance(model, Network) else ["quantiles"]
     free = {"context": {0: "batch", 1: "length"}} | {name: {0: "batch"} for name in outputs}

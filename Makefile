@@ -1,0 +1,46 @@
+# Everything a person or CI calls. `make` alone lists it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export FORECASTER_HOME ?= $(CURDIR)/.forecaster
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+venv: $(VENV)/.done  ## the environment, from pinned versions
+
+# torch first and pinned: with an open range pip would fetch gigabytes of CUDA.
+$(VENV)/.done: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,postgres]'
+	@touch $@
+
+demo: venv  ## the main job, offline, on real prices
+	$(BIN)/forecaster demo
+
+serve: venv  ## the service on http://127.0.0.1:8000
+	$(BIN)/forecaster serve
+
+fmt: venv  ## format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check: venv  ## style, types, import law
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check  ## everything that must hold on every landing
+	$(BIN)/pytest -n 2 --dist loadfile
+
+proof: venv  ## every command of docs/evidence.md
+	$(BIN)/python scripts/proof.py
+
+clean:  ## all that was built or run here
+	rm -rf $(VENV) .forecaster .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+.PHONY: help venv demo serve fmt check test proof clean
