@@ -138,7 +138,7 @@ class Notebook:
             TensorSpec(single, (-1, target.horizon, len(artifact.manifest.levels)), "quantiles")
         ]
         if artifact.manifest.density:
-            outputs.append(TensorSpec(single, (*answer, len(artifact.manifest.density)), "parameters"))
+            outputs.append(TensorSpec(single, (-1, target.horizon, len(artifact.manifest.density)), "parameters"))
         shape = (-1, window.context, len(window.channels))
         with TemporaryDirectory() as folder:
             manifest = Path(folder) / "manifest.json"

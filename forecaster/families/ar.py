@@ -34,7 +34,7 @@ class ArFamily(Family):
 
 
 class Ar(nn.Module):
-    """[B, T, C + 1], keep -> [B, keep, H, P]."""
+    """[B, T, C], keep -> [B, keep, H, P]."""
 
     def __init__(self, order: int, horizon: int) -> None:
         super().__init__()

@@ -1,8 +1,7 @@
 """What families share: the spec they are built for, the EWMA scale, the Johnson SU head, and the network around a body.
 
-    context ─▶ standardise ──────────▶ body (the family) ─▶ raw numbers ─▶ Johnson SU ─▶ quantiles
-       └─────▶ EWMA scale ─▶ its log ────┘                                    ▲
-                   └───────────────────────────────────────── anchors ────────┘
+    context ─▶ each channel in units of its own EWMA size ─▶ body (the family) ─▶ raw numbers ─▶ Johnson SU ─▶ quantiles
+       └────────────────────────▶ EWMA scale of the return ──────────────────────── anchors ────────┘
 
 Everything is inside the graph that is exported, so training, backtest and service cannot scale differently.
 
@@ -25,6 +24,8 @@ DECAY = 0.94
 PARAMETERS = ("location", "scale", "skew", "tail")
 """Names along P: Johnson SU's xi and lambda in log return, gamma and delta without unit."""
 _TINY = 1e-10  # variance floor: a price that never moves still has a scale
+_FLOOR = 1e-2  # a channel that has been still counts as a tenth of its usual size, so that noise is not blown up
+_SHY = 0.1  # direction is nearly all noise: the location learns ten times slower than the rest
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,6 @@ class Spec:
 
     window: WindowSpec
     horizon: int
-
-    @property
-    def inputs(self) -> int:
-        """What a body reads at each session: the C channels and the log of the EWMA scale."""
-        return len(self.window.channels) + 1
 
 
 class Family(Frozen):
@@ -64,18 +60,23 @@ class Model(nn.Module, ABC):
         """context [B, L, C] -> quantiles [B, H, Q] and, for a family with a density, parameters [B, H, P]."""
 
 
-def ewma_variance(returns: Tensor) -> Tensor:
-    """Exponentially weighted mean of squared returns.
+def ewma_square(values: Tensor) -> Tensor:
+    """Exponentially weighted mean of squares along the sessions; position t weighs values <= t only.
 
     Arguments:
-        returns: [B, T].
+        values: [B, T, C].
     Returns:
-        [B, T]; position t weighs returns <= t only.
+        [B, T, C].
     """
-    positions = torch.arange(returns.shape[1], device=returns.device)
+    positions = torch.arange(values.shape[1], device=values.device)
     ages = positions[:, None] - positions[None, :]  # [T, T]
     weights = torch.where(ages >= 0, torch.exp(ages.clamp(min=0).float() * math.log(DECAY)), 0.0)
-    return returns.square() @ (weights / weights.sum(1, keepdim=True)).T + _TINY
+    return (weights / weights.sum(1, keepdim=True)) @ values.square()
+
+
+def ewma_scale(context: Tensor) -> Tensor:
+    """EWMA standard deviation of the target's return at each session [B, T, C] -> [B, T, 1]."""
+    return torch.sqrt(ewma_square(context[..., :1]) + _TINY)
 
 
 class JohnsonSU(nn.Module):
@@ -109,30 +110,34 @@ class JohnsonSU(nn.Module):
 
 
 class Network(Model):
-    """A trained forecaster: standardised channels through a body into a Johnson SU density per horizon.
+    """A trained forecaster: channels through a body into a Johnson SU density per horizon.
+
+    Every input is in units of its own recent size, and the answer in units of the return's: a regime that training
+    never saw looks like the ones it did (docs/log.md has the folds that decided this).
 
     Arguments:
-        body: [B, T, C + 1] standardised, keep -> raw [B, keep, H, P] at the last `keep` positions; causal.
+        body: [B, T, C], keep -> raw [B, keep, H, P] at the last `keep` positions; causal.
     """
 
-    center: Tensor
     spread: Tensor
     root_horizon: Tensor
 
     def __init__(self, spec: Spec, body: nn.Module) -> None:
         super().__init__()
-        channels = len(spec.window.channels)
         self.body = body
         self.head = JohnsonSU()
-        self.register_buffer("center", torch.zeros(channels))
-        self.register_buffer("spread", torch.ones(channels))
+        self.register_buffer("spread", torch.ones(len(spec.window.channels)))
         steps = torch.arange(1, spec.horizon + 1, dtype=torch.float32)
         self.register_buffer("root_horizon", steps.sqrt(), persistent=False)
 
+    @property
+    def unit(self) -> Tensor:
+        """Unconditional scale of the cumulative return [H]."""
+        return self.spread[0] * self.root_horizon
+
     def estimate(self, windows: Windows, origins: Indices) -> None:
-        """Mean and standard deviation of each channel up to the last training origin."""
+        """Standard deviation of each channel up to the last training origin."""
         seen = torch.from_numpy(windows.values[: int(origins[-1]) + 1])
-        self.center.copy_(seen.mean(0))
         self.spread.copy_(seen.std(0).clamp(min=1e-8))
 
     def parameters_at(self, block: Tensor, keep: int) -> Tensor:
@@ -143,14 +148,13 @@ class Network(Model):
         Returns:
             [B, keep, H, P].
         """
-        sigma = ewma_variance(block[..., 0]).sqrt()[..., None]  # [B, T, 1]
-        # Without its own volatility as an input a network has to rebuild it from returns, and generalises worse.
-        inputs = torch.cat(((block - self.center) / self.spread, torch.log(sigma / self.spread[0])), dim=-1)
-        location, scale, skew, tail = self.body(inputs, keep).unbind(-1)
-        anchor = sigma[:, sigma.shape[1] - keep :] * self.root_horizon  # [B, keep, H]
+        standard = block / self.spread
+        size = torch.sqrt(ewma_square(standard) + _FLOOR)
+        location, scale, skew, tail = self.body(standard / size, keep).unbind(-1)
+        anchor = ewma_scale(block)[:, block.shape[1] - keep :] * self.root_horizon  # [B, keep, H]
         return torch.stack(
             (
-                location * self.spread[0] * self.root_horizon,
+                _SHY * location * self.unit,
                 anchor * torch.exp(scale),
                 2.0 * torch.tanh(skew),
                 0.6 + nn.functional.softplus(tail + 1.0),

@@ -22,5 +22,5 @@ class GruFamily(RecurrentFamily):
     family: Literal["gru"] = "gru"
 
     def build(self, spec: Spec) -> Network:
-        cell = nn.GRU(spec.inputs, self.hidden, self.layers, batch_first=True)
+        cell = nn.GRU(len(spec.window.channels), self.hidden, self.layers, batch_first=True)
         return Network(spec, Recurrent(cell, self.dropout, spec.horizon))

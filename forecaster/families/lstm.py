@@ -23,5 +23,5 @@ class LstmFamily(RecurrentFamily):
     family: Literal["lstm"] = "lstm"
 
     def build(self, spec: Spec) -> Network:
-        cell = nn.LSTM(spec.inputs, self.hidden, self.layers, batch_first=True)
+        cell = nn.LSTM(len(spec.window.channels), self.hidden, self.layers, batch_first=True)
         return Network(spec, Recurrent(cell, self.dropout, spec.horizon))

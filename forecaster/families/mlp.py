@@ -33,16 +33,16 @@ class MlpFamily(Family):
         return self.lags
 
     def build(self, spec: Spec) -> Network:
-        return Network(spec, Mlp(spec.inputs, self.lags, self.hidden, self.dropout, spec.horizon))
+        return Network(spec, Mlp(len(spec.window.channels), self.lags, self.hidden, self.dropout, spec.horizon))
 
 
 class Mlp(nn.Module):
-    """[B, T, C + 1], keep -> [B, keep, H, P]."""
+    """[B, T, C], keep -> [B, keep, H, P]."""
 
-    def __init__(self, inputs: int, lags: int, hidden: int, dropout: float, horizon: int) -> None:
+    def __init__(self, channels: int, lags: int, hidden: int, dropout: float, horizon: int) -> None:
         super().__init__()
         self.lags = lags
-        self.hidden = nn.Conv1d(inputs, hidden, lags)
+        self.hidden = nn.Conv1d(channels, hidden, lags)
         self.dropout = nn.Dropout(dropout)
         self.readout = Readout(hidden, horizon)
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from forecaster.contract import LEVELS, MEDIAN
-from forecaster.families.base import Family, Model, Spec, ewma_variance
+from forecaster.families.base import Family, Model, Spec, ewma_scale
 from forecaster.windows import Indices, Windows
 
 _CHUNK = 512  # contexts held in memory at once
@@ -53,7 +53,7 @@ class Naive(Model):
 
     def _scale(self, context: Tensor) -> Tensor:
         """[B, L, C] -> [B, H]."""
-        sigma = ewma_variance(context[..., 0])[:, -1:].sqrt() if self.ewma else self.constant.expand(len(context), 1)
+        sigma = ewma_scale(context)[:, -1] if self.ewma else self.constant.expand(len(context), 1)
         return sigma * self.root_horizon
 
     def estimate(self, windows: Windows, origins: Indices) -> None:

@@ -17,7 +17,7 @@ class RecurrentFamily(Family):
 
 
 class Recurrent(nn.Module):
-    """Any torch cell as a body: [B, T, C + 1], keep -> [B, keep, H, P], in O(T) whatever the context."""
+    """Any torch cell as a body: [B, T, C], keep -> [B, keep, H, P], in O(T) whatever the context."""
 
     def __init__(self, cell: nn.RNNBase, dropout: float, horizon: int) -> None:
         super().__init__()

@@ -25,5 +25,7 @@ class RnnFamily(RecurrentFamily):
     nonlinearity: Literal["tanh", "relu"] = "tanh"
 
     def build(self, spec: Spec) -> Network:
-        cell = nn.RNN(spec.inputs, self.hidden, self.layers, nonlinearity=self.nonlinearity, batch_first=True)
+        cell = nn.RNN(
+            len(spec.window.channels), self.hidden, self.layers, nonlinearity=self.nonlinearity, batch_first=True
+        )
         return Network(spec, Recurrent(cell, self.dropout, spec.horizon))

@@ -41,7 +41,7 @@ class TransformerFamily(Family):
         return self
 
     def build(self, spec: Spec) -> Network:
-        return Network(spec, Transformer(spec.inputs, self, spec.horizon))
+        return Network(spec, Transformer(len(spec.window.channels), self, spec.horizon))
 
 
 def rotate(vectors: Tensor, positions: Tensor) -> Tensor:
@@ -137,11 +137,11 @@ class DecoderLayer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """[B, T, C + 1], keep -> [B, keep, H, P]."""
+    """[B, T, C], keep -> [B, keep, H, P]."""
 
-    def __init__(self, inputs: int, config: TransformerFamily, horizon: int) -> None:
+    def __init__(self, channels: int, config: TransformerFamily, horizon: int) -> None:
         super().__init__()
-        self.embed = nn.Linear(inputs, config.width)
+        self.embed = nn.Linear(channels, config.width)
         self.encoder = nn.Sequential(*(EncoderLayer(config) for _ in range(config.layers)))
         self.norm = nn.LayerNorm(config.width)
         self.questions = nn.Parameter(torch.randn(horizon, config.width) * config.width**-0.5)

@@ -35,8 +35,7 @@ class Learner(pl.LightningModule):
 
     def loss(self, batch: Batch) -> Tensor:
         parameters = self.network.parameters_at(batch.inputs, batch.targets.shape[1])  # [B, K, H, P]
-        unit = self.network.spread[0] * self.network.root_horizon
-        nats = -self.network.head.log_density(parameters, batch.targets) - unit.log()  # [B, K, H]
+        nats = -self.network.head.log_density(parameters, batch.targets) - self.network.unit.log()  # [B, K, H]
         return (nats.mean(-1) * batch.weight).sum() / batch.weight.sum()
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
