@@ -10,6 +10,8 @@ from rich.table import Table
 from pipelines.compare import Comparison
 from pipelines.issue import Issued
 
+_WIDE = 160  # columns where nobody watches: a table in a log is not cut
+
 
 class Terminal:
     """Progress on stderr, results on stdout; with `as_json`, stdout carries one JSON object and nothing else."""
@@ -17,6 +19,8 @@ class Terminal:
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
         self._out = Console(highlight=False, soft_wrap=True)
+        if not self._out.is_terminal:
+            self._out = Console(highlight=False, soft_wrap=True, width=_WIDE)
         self._err = Console(stderr=True, highlight=False, soft_wrap=True)
 
     @property

@@ -37,7 +37,10 @@ def main() -> int:
                 sys.stderr.write(run.stdout[-3000:] + run.stderr[-3000:])
         code, last, seconds = done[command]
         failed += code != 0
-        print(f"{'holds' if code == 0 else 'FAILS'}  {claim}\n       {command}  ({seconds:.0f} s)\n       {last}", flush=True)
+        print(
+            f"{'holds' if code == 0 else 'FAILS'}  {claim}\n       {command}  ({seconds:.0f} s)\n       {last}",
+            flush=True,
+        )
     print(f"{len(done)} commands, {failed} claims failed")
     return failed
 

@@ -1,0 +1,159 @@
+"""Bad input and bad surroundings at the command line: one clear line, exit code 1, nothing lost."""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pipelines.conftest import SMALL, forecaster
+
+FORECASTER = str(Path(sys.executable).parent / "forecaster")
+
+
+def complaint(done: "subprocess.CompletedProcess[str]") -> str:
+    """The one line a failed command leaves on stderr, after what it said about its progress."""
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("forecaster: ")
+    return last
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("patience = 1", "patiance = 1"), "unknown key 'training.patiance'; allowed here: batch, clip, epochs,"),
+        (("hidden = 4", "hiden = 4"), "unknown key 'models.2.lstm.hiden'; allowed here: dropout, family, hidden,"),
+        (('family = "lstm"', 'family = "lstn"'), "unknown family 'lstn'; allowed: 'naive', 'ar', 'mlp', 'rnn', 'lstm'"),
+        (("context = 24", "context = 6000"), "window.context"),
+        (("burn_in = 12", "burn_in = 30"), "burn_in 30 must be below context 24"),
+        (('"log_range"', '"log_rage"'), "unknown channel 'log_rage'; features are log_return, log_range"),
+        (('"log_range"', '"change(BAA)"'), "BAA is used but neither in symbols nor in series"),
+        (('symbol = "^GSPC"', 'symbol = "../x"'), "is not a symbol"),
+        (("[window]", "[window"), "is not valid TOML"),
+        (('family = "naive"', 'family = "ar"'), "the random walk that all are compared with"),
+    ],
+)
+def test_bad_run_file_names_the_fault(tmp_path: Path, change: tuple[str, str], expected: str) -> None:
+    run = tmp_path / "run.toml"
+    run.write_text(SMALL.read_text().replace(*change, 1))
+    from forecaster.errors import ConfigError
+    from pipelines.config import load_config
+
+    with pytest.raises(ConfigError) as caught:
+        load_config(run)
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_shipped_run_file_loads() -> None:
+    from pipelines.config import demo_path, load_config
+
+    config = load_config(demo_path())
+    assert {model.family for model in config.models} == {"naive", "ar", "mlp", "rnn", "lstm", "gru", "transformer"}
+
+
+def test_bad_run_file_at_the_command_line(tmp_path: Path) -> None:
+    run = tmp_path / "run.toml"
+    run.write_text(SMALL.read_text().replace("patience", "patiance"))
+    assert "unknown key 'training.patiance'" in complaint(forecaster("fetch", "--run", str(run), home=tmp_path / "h"))
+    assert "cannot be read" in complaint(forecaster("fetch", "--run", str(tmp_path / "no.toml"), home=tmp_path / "h"))
+
+
+def test_too_little_history_says_have_and_need(small_home: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    home = copied(small_home, tmp_path)
+    run = tmp_path / "run.toml"
+    run.write_text(SMALL.read_text().replace("test_from = 2017-01-01", "test_from = 2018-12-20"))
+    said = complaint(forecaster("train", "naive", "--run", str(run), home=home))
+    assert "too little history for the test span: have 5 sessions, need 20" in said
+
+
+def test_unknown_symbol_and_unissued_home(small_home: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    home = copied(small_home, tmp_path)
+    assert "unknown symbol 'NOPE'; known here: ^GSPC, ^IXIC" in complaint(
+        forecaster("forecast", "NOPE", "--run", str(SMALL), home=home)
+    )
+    empty = complaint(forecaster("forecast", "^GSPC", "--run", str(SMALL), home=tmp_path / "empty"))
+    assert "unknown symbol" in empty
+
+
+def test_corrupted_artifact_is_refused_and_the_ledger_stands(
+    small_home: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    home = copied(small_home, tmp_path)
+    with sqlite3.connect(home / "forecaster.db") as connection:
+        issued = connection.execute("SELECT * FROM forecast").fetchall()
+        digest = connection.execute("SELECT digest FROM champion").fetchone()[0]
+        connection.execute("UPDATE artifact SET model = zeroblob(100) WHERE digest = ?", (digest,))
+    said = complaint(forecaster("forecast", "^GSPC", "--run", str(SMALL), home=home))
+    assert "refused: the model's bytes do not match the manifest" in said
+    with sqlite3.connect(home / "forecaster.db") as connection:
+        assert connection.execute("SELECT * FROM forecast").fetchall() == issued
+    told = json.loads(forecaster("doctor", "--json", home=home).stdout)["findings"]
+    assert [one["what"] for one in told if not one["ok"]] == ["champion"]
+
+
+def test_full_disk_loses_nothing(small_home: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    needs_root()
+    mount = tmp_path / "small"
+    mount.mkdir()
+    script = f"""
+        mount -t tmpfs -o size=6m none {mount} && cp {small_home[0]}/forecaster.db {mount}/
+        head -c 20m /dev/zero > {mount}/ballast 2>/dev/null
+        export FORECASTER_HOME={mount}
+        {FORECASTER} demo --run {SMALL}; code=$?
+        rm {mount}/ballast
+        {FORECASTER} doctor --json; exit $code
+    """
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, check=False)
+    assert "cannot write to the home directory" in complaint(done)
+    findings = {one["what"]: one["ok"] for one in json.loads(done.stdout)["findings"]}
+    assert findings == {"home": True, "disk": False, "database": True, "data": True, "champion": True}
+
+
+def test_foreign_and_read_only_home(tmp_path: Path) -> None:
+    needs_root()
+    home = tmp_path / "foreign"
+    home.mkdir()
+    shutil.chown(home, "nobody")
+    # As root modes mean nothing; without these capabilities they do.
+    drop = "--bounding-set=-dac_override,-dac_read_search"
+    environment = {**os.environ, "FORECASTER_HOME": str(home)}
+    done = subprocess.run(
+        ["setpriv", drop, FORECASTER, "fetch"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert f"cannot write to the home directory {home}: Permission denied" in complaint(done)
+    assert not any(home.iterdir())
+
+
+def test_usage_errors_exit_2(tmp_path: Path) -> None:
+    assert forecaster("demo", "--no-such-option", home=tmp_path).returncode == 2
+    assert forecaster("forecast", home=tmp_path).returncode == 2
+    assert not (tmp_path / "forecaster.db").exists()
+
+
+def test_help_is_light() -> None:
+    probe = (
+        "import sys, pipelines.cli; "
+        "heavy = {'torch', 'pytorch_lightning', 'mlflow', 'pandas', 'fastapi', 'matplotlib'} & set(sys.modules); "
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def copied(small_home: tuple[Path, dict[str, Any]], tmp_path: Path) -> Path:
+    """A copy of the finished home, to be spoilt."""
+    return Path(shutil.copytree(small_home[0], tmp_path / "home"))
+
+
+def needs_root() -> None:
+    """Mounting and dropping capabilities need root, which CI has."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to mount a small file system or to drop capabilities")

@@ -1,0 +1,139 @@
+"""The main job, end to end, in processes of its own."""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.pipelines.conftest import SMALL, demo, forecaster
+
+HomeAndSummary = tuple[Path, dict[str, Any]]
+
+
+def rows(home: Path, table: str) -> list[tuple[Any, ...]]:
+    with sqlite3.connect(home / "forecaster.db") as connection:
+        return sorted(connection.execute(f"SELECT * FROM {table}").fetchall(), key=repr)
+
+
+def scores(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """The leaderboard without what a clock or a random id decides."""
+    return [{k: v for k, v in row.items() if k not in ("train_seconds", "run_id")} for row in summary["leaderboard"]]
+
+
+def test_summary_has_what_is_promised(small_home: HomeAndSummary) -> None:
+    _, summary = small_home
+    assert {"snapshot", "leaderboard", "champion", "forecast", "report"} <= summary.keys()
+    row = {"family", "crps", "skill", "skill_se", "dm_p", "coverage_80", "coverage_95", "parameters", "kilobytes"}
+    assert all(row | {"train_seconds", "run_id"} <= one.keys() for one in summary["leaderboard"])
+    assert [one["family"] for one in sorted(summary["leaderboard"], key=lambda r: r["name"])] == ["ar", "lstm", "naive"]
+    assert {"family", "version", "digest", "reason"} <= summary["champion"].keys()
+    assert {"symbol", "origin", "sessions", "levels", "price_quantiles"} <= summary["forecast"].keys()
+    assert Path(summary["report"]).is_file()
+
+
+def test_forecast_is_about_real_sessions_and_ordered_prices(small_home: HomeAndSummary) -> None:
+    forecast = small_home[1]["forecast"]
+    assert forecast["origin"] == "2018-12-31"
+    assert forecast["sessions"] == ["2019-01-02", "2019-01-03"]  # New Year is no session
+    prices = np.array(forecast["price_quantiles"])
+    assert prices.shape == (2, 25)
+    assert (np.diff(prices, axis=1) > 0).all()
+    assert (prices > 0).all()
+    assert prices[0, 0] < 2506.85 < prices[0, -1]
+
+
+def test_random_walk_has_no_skill_against_itself(small_home: HomeAndSummary) -> None:
+    walk = next(row for row in small_home[1]["leaderboard"] if row["family"] == "naive")
+    assert (walk["skill"], walk["skill_se"], walk["dm_p"]) == (0.0, 0.0, 1.0)
+
+
+def test_second_demo_adds_no_row_and_a_second_home_gives_the_same(small_home: HomeAndSummary, tmp_path: Path) -> None:
+    home, first = small_home
+    tables = ("bar", "observation", "artifact", "run", "promotion", "champion", "forecast", "instrument", "quarantine")
+    before = {table: rows(home, table) for table in tables}
+    again = demo(home)
+    assert {table: rows(home, table) for table in tables} == before
+    elsewhere = demo(tmp_path / "other")
+    for other in (again, elsewhere):
+        assert other["snapshot"] == first["snapshot"]
+        assert scores(other) == scores(first)
+        assert other["champion"]["digest"] == first["champion"]["digest"]
+        assert other["forecast"]["price_quantiles"] == first["forecast"]["price_quantiles"]
+    assert again["leaderboard"] == first["leaderboard"]
+    assert again["champion"]["moved"] is False
+
+
+def test_single_verbs_do_the_same_steps(small_home: HomeAndSummary, tmp_path: Path) -> None:
+    first = small_home[1]
+    run = ("--run", str(SMALL), "--json")
+
+    def verb(*words: str) -> dict[str, Any]:
+        done = forecaster(*words, *run, home=tmp_path)
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    assert sum(one["inserted"] for one in verb("fetch")["fetched"]) > 10_000
+    assert verb("snapshot")["digest"] == first["snapshot"]
+    early = forecaster("compare", *run, home=tmp_path)
+    assert early.returncode == 1
+    assert "not trained on this snapshot: naive, ar, lstm; run `forecaster train`" in early.stderr
+    assert [one["name"] for one in verb("train", "lstm", "naive")["trained"]] == ["naive", "lstm"]
+    assert [one["fresh"] for one in verb("train")["trained"]] == [False, True, False]
+    assert scores(verb("compare")) == scores(first)
+    assert verb("promote")["champion"]["digest"] == first["champion"]["digest"]
+    assert verb("forecast", "^GSPC")["price_quantiles"] == first["forecast"]["price_quantiles"]
+
+
+def test_every_stored_row_says_when_it_became_known(small_home: HomeAndSummary) -> None:
+    home, _ = small_home
+    with sqlite3.connect(home / "forecaster.db") as connection:
+        for table, date in (("bar", "session"), ("observation", "period")):
+            query = f"SELECT COUNT(*), SUM(known_at IS NULL), SUM(known_at <= {date}), SUM(recorded_at < known_at) FROM {table}"
+            count, without, too_early, unsettled = connection.execute(query).fetchone()
+            assert count > 0
+            assert (without, too_early, unsettled) == (0, 0, 0)
+
+
+@pytest.mark.filterwarnings("ignore")  # an MLflow client in our process: its warnings are its own
+@pytest.mark.parametrize("model", ["lstm", "naive"])
+def test_mlflow_opens_the_model_and_holds_the_run(
+    small_home: HomeAndSummary, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, summary = small_home
+    row = next(row for row in summary["leaderboard"] if row["name"] == model)
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    import mlflow
+
+    mlflow.set_tracking_uri(f"sqlite:///{home / 'mlflow.db'}")
+    client = mlflow.MlflowClient()
+    run = client.get_run(row["run_id"])
+    assert run.data.tags["family"] == row["family"]
+    assert run.data.tags["snapshot"] == summary["snapshot"]
+    assert run.inputs.dataset_inputs[0].dataset.digest == summary["snapshot"][:36]
+    assert run.data.metrics["skill"] == pytest.approx(row["skill"])
+    assert "model.name" in run.data.params
+    if model == "lstm":
+        assert len(client.get_metric_history(row["run_id"], "validation_loss")) == 2
+        assert {"figures/training.png", "figures/gradient.png"} == {
+            file.path for file in client.list_artifacts(row["run_id"], "figures")
+        }
+    (logged,) = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{row['run_id']}'")
+    loaded = mlflow.pyfunc.load_model(logged.model_uri)
+    context = np.zeros((3, 24, 3), dtype=np.float32)
+    answer = loaded.predict(context)
+    assert answer["quantiles"].shape == (3, 2, 25)
+    assert loaded.metadata.signature is not None
+    assert loaded.input_example is not None
+    champion = client.get_model_version_by_alias("^GSPC-return-2", "champion")
+    assert champion.tags["digest"] == summary["champion"]["digest"]
+
+
+def test_nothing_stored_is_a_pickle(small_home: HomeAndSummary) -> None:
+    home, _ = small_home
+    suffixes = {path.suffix for path in home.rglob("*") if path.is_file()}
+    assert suffixes.isdisjoint({".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib"})
+    assert not [p for p in home.rglob("*") if p.is_file() and p.read_bytes()[:2] in (b"\x80\x04", b"\x80\x05")]
