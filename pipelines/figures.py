@@ -62,9 +62,9 @@ def fan_chart(
         label = "random walk, 80%" if level == 0.1 else "_"
         axes.plot(ahead, walk[:, LEVELS.index(level)], color=RED, linestyle=":", linewidth=1.4, label=label)
     axes.axvline(0, color=FADED, linewidth=0.8)
-    ticks = [*history[::-10][::-1], *ahead[1:]]
-    names = [str(session)[5:] for session in past[0][::-10][::-1]] + [session[5:] for session in sessions]
-    axes.set_xticks(ticks, names, rotation=60, ha="right", fontsize=8)
+    ticks = [*history[::-5][::-1], *ahead[1:]]
+    names = [str(session)[5:] for session in past[0][::-5][::-1]] + [session[5:] for session in sessions]
+    axes.set_xticks(ticks, names, rotation=45, ha="right", fontsize=8)
     axes.legend(frameon=False, fontsize=8, loc="lower left")
     return figure
 

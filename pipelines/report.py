@@ -21,7 +21,7 @@ from pipelines.promote import Promoted
 from pipelines.tracking import Notebook
 from pipelines.train import Trained
 
-_PAST = 61  # closes shown before the fan
+_PAST = 31  # closes shown before the fan
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ class Notebook:
         uri: Tracking URI; a local database is made where there is none.
         files: Where figures and models go when the URI is a local database; a server has its own place.
         """
-        logging.getLogger("alembic").setLevel(logging.WARNING)
+        for chatty in ("alembic", "mlflow", "mlflow.store.db.utils"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
         mlflow.set_tracking_uri(uri)  # `log_model` knows no other way to be told
         self._client = MlflowClient(uri)
         found = self._client.get_experiment_by_name(experiment)

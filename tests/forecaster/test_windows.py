@@ -81,7 +81,7 @@ def test_a_span_without_bounds_is_every_origin_with_a_context_and_a_target():
     assert walk(30).span(None, None).tolist() == list(range(7, 28))
 
 
-@given(st.integers(100, 160), st.integers(1, 6), st.integers(40, 60), st.integers(22, 30))
+@given(st.integers(120, 160), st.integers(1, 6), st.integers(40, 60), st.integers(22, 30))
 def test_no_target_reaches_past_the_next_spans_first_origin(count, horizon, first, length):
     windows = walk(count, horizon=horizon)
     validation, test = FIRST + timedelta(days=first), FIRST + timedelta(days=first + length + horizon)

@@ -92,7 +92,8 @@ def test_every_stored_row_says_when_it_became_known(small_home: HomeAndSummary) 
     home, _ = small_home
     with sqlite3.connect(home / "forecaster.db") as connection:
         for table, date in (("bar", "session"), ("observation", "period")):
-            query = f"SELECT COUNT(*), SUM(known_at IS NULL), SUM(known_at <= {date}), SUM(recorded_at < known_at) FROM {table}"
+            wrong = f"SUM(known_at IS NULL), SUM(known_at <= {date}), SUM(recorded_at < known_at)"
+            query = f"SELECT COUNT(*), {wrong} FROM {table}"
             count, without, too_early, unsettled = connection.execute(query).fetchone()
             assert count > 0
             assert (without, too_early, unsettled) == (0, 0, 0)

@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+from small_artifact import HORIZON, WINDOW, graph, manifest_of, small_artifact, table
+from small_market import FAMILIES, trained
+
+from forecaster.artifact import Artifact, golden_context
+from forecaster.contract import LEVELS
+from forecaster.errors import ArtifactCorrupt, ContractMismatch, OutputInvalid
+from forecaster.runtime import Runtime
+
+CONTEXTS = np.random.default_rng(0).normal(0, 0.01, (150, 8, 2)).astype(np.float32)
+
+
+def sealed(model: bytes, **facts) -> Artifact:
+    return Artifact.seal(manifest_of(model, **facts), model)
+
+
+def test_it_answers_what_the_graph_says():
+    found = Runtime(small_artifact()).quantiles(CONTEXTS)
+    expected = np.abs(CONTEXTS).mean(axis=(1, 2))[:, None, None] * table()
+    assert found.shape == (150, HORIZON, len(LEVELS))
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 129])
+def test_a_row_is_answered_alike_in_any_batch(count):
+    runtime = Runtime(small_artifact())
+    assert (runtime.quantiles(CONTEXTS[:count]) == runtime.quantiles(CONTEXTS)[:count]).all()
+
+
+def test_an_artifact_is_never_loaded_when_its_graph_is_garbage():
+    with pytest.raises(ArtifactCorrupt, match="does not load"):
+        Runtime(sealed(b"garbage"))
+
+
+def test_another_golden_forecast_is_refused():
+    right = np.abs(golden_context(WINDOW)).mean() * table()
+    Runtime(sealed(graph(table()), golden=right * (1 + 1e-6)))
+    with pytest.raises(ArtifactCorrupt, match="golden forecast is off by 1"):
+        Runtime(sealed(graph(table()), golden=right + 1e-4))
+
+
+def test_a_golden_forecast_of_another_shape_is_refused():
+    right = np.abs(golden_context(WINDOW)).mean() * table()
+    with pytest.raises(ContractMismatch, match=r"quantiles \(1, 25\)"):
+        Runtime(sealed(graph(table()), golden=right[:1]))
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+def test_a_graph_that_emits_no_number_is_refused_when_it_is_loaded(broken):
+    quantiles = table()
+    quantiles[1, 3] = broken
+    with pytest.raises(OutputInvalid, match="not finite"):
+        Runtime(sealed(graph(quantiles)))
+
+
+def test_a_graph_whose_quantiles_cross_is_refused_when_it_is_loaded():
+    with pytest.raises(OutputInvalid, match="cross"):
+        Runtime(sealed(graph(table()[:, ::-1])))
+
+
+def test_an_answer_that_is_no_number_is_refused_later_too():
+    shifted = np.log(np.abs(golden_context(WINDOW)) + 1)  # any graph that is fine on the golden context
+    assert np.isfinite(shifted).all()
+    runtime = Runtime(small_artifact())
+    with pytest.raises(OutputInvalid, match="not finite"):
+        runtime.quantiles(np.full((1, 8, 2), np.nan, dtype=np.float32))
+    spoilt = CONTEXTS.copy()
+    spoilt[149, 0, 0] = np.inf
+    with pytest.raises(OutputInvalid, match="not finite"):
+        runtime.quantiles(spoilt)
+
+
+def test_an_answer_whose_quantiles_cross_is_refused_later_too():
+    # Fine where the mean of the context is positive, as the golden one is; upside down where it is negative.
+    assert golden_context(WINDOW).mean() > 0
+    model = graph(table(), operator="Identity")
+    runtime = Runtime(sealed(model, golden=golden_context(WINDOW).astype(float).mean() * table()))
+    runtime.quantiles(np.full((1, 8, 2), 0.01, dtype=np.float32))
+    with pytest.raises(OutputInvalid, match="cross"):
+        runtime.quantiles(np.full((1, 8, 2), -0.01, dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("model", "facts", "expected"),
+    [
+        (graph(table(), channels=3), {}, "context"),
+        (graph(table(), names=("x", "quantiles")), {}, "context"),
+        (graph(table(), names=("context", "y")), {}, "outputs"),
+        (graph(table()), {"density": ("location",)}, "outputs"),
+        (graph(table()), {"levels": LEVELS[:-1]}, "quantile levels"),
+        (graph(table()), {"levels": (*LEVELS[:-1], 0.999)}, "quantile levels"),
+    ],
+)
+def test_a_graph_that_breaks_the_contract_is_refused(model, facts, expected):
+    with pytest.raises(ContractMismatch, match=expected):
+        Runtime(sealed(model, **facts))
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 3), (1, 8), (8, 2)])
+def test_a_context_of_another_shape_is_refused(shape):
+    with pytest.raises(ContractMismatch):
+        Runtime(small_artifact()).quantiles(np.zeros(shape, dtype=np.float32))
+
+
+def test_a_graph_for_another_horizon_is_refused():
+    longer = np.vstack((table(), 2 * table()[-1:]))
+    with pytest.raises(ContractMismatch):
+        Runtime(sealed(graph(longer), golden=np.abs(golden_context(WINDOW)).mean() * table()))
+
+
+def test_a_golden_forecast_for_another_horizon_than_the_targets_is_refused():
+    longer = np.vstack((table(), 2 * table()[-1:]))
+    with pytest.raises((ContractMismatch, ArtifactCorrupt)):
+        Runtime(sealed(graph(longer), golden=np.abs(golden_context(WINDOW)).mean() * longer))
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_every_family_answers_as_the_model_it_was_exported_from(synthetic, family):
+    windows = synthetic.windows
+    artifact = trained(family, synthetic, windows, windows.span(None, None)[:60])
+    origins = windows.span(None, None)[60:]
+    quantiles = Runtime(artifact).quantiles(windows.contexts(origins))
+    assert quantiles.shape == (len(origins), synthetic.target.horizon, len(LEVELS))
+    assert Runtime(artifact).digest == artifact.digest
