@@ -40,7 +40,10 @@ test: check  ## everything that must hold on every landing
 proof: venv  ## every command of docs/evidence.md
 	$(BIN)/python scripts/proof.py
 
+readme: venv  ## put what the demo prints and draws into README.md
+	$(BIN)/python scripts/readme.py
+
 clean:  ## all that was built or run here
 	rm -rf $(VENV) .forecaster .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help venv demo serve fmt check test proof clean
+.PHONY: help venv demo serve fmt check test proof readme clean

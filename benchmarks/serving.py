@@ -1,7 +1,7 @@
 """The service from start to ready, and what it holds in memory. `python -m benchmarks.serving`
 
-Bounds: ready within 2 s (median of 5 starts), under 250 MB after 2,000 requests. Uses a home with a champion: the one of
-FORECASTER_HOME if it has one, else a fresh demo's.
+Bounds: ready within 2 s (median of 5 starts), under 250 MB after 2,000 requests. Uses the home of FORECASTER_HOME if it
+has a database, else a fresh demo's.
 """
 
 import os
@@ -74,8 +74,8 @@ def main() -> int:
     seconds = statistics.median(run[0] for run in runs)
     _, resident, milliseconds = runs[-1]
     print(
-        f"ready after {seconds:.2f} s (median of {STARTS}, at most {SECONDS}), {resident:.0f} MB after {REQUESTS} requests "
-        f"(at most {MEGABYTES}), {milliseconds:.1f} ms a forecast"
+        f"ready after {seconds:.2f} s (median of {STARTS}, at most {SECONDS}), {resident:.0f} MB after {REQUESTS} "
+        f"requests (at most {MEGABYTES}), {milliseconds:.1f} ms a forecast"
     )
     return int(seconds > SECONDS or resident > MEGABYTES)
 

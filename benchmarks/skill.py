@@ -32,8 +32,10 @@ def main() -> int:
     parser.add_argument("--run", help="run file; the demo's if left out")
     rows = demo(parser.parse_args().run)["leaderboard"]
     for row in rows:
-        print(f"{row['name']:12} skill {row['skill']:+.4f} (s.e. {row['skill_se']:.4f}) p {row['dm_p']:.4f} "
-              f"Holm {row['dm_p_holm']:.4f} CRPS h=1 {row['crps_1']:.4f} validation {row['validation_skill']:+.4f}")  # fmt: skip
+        print(
+            f"{row['name']:12} skill {row['skill']:+.4f} (s.e. {row['skill_se']:.4f}) p {row['dm_p']:.4f} "
+            f"Holm {row['dm_p_holm']:.4f} h=1 {row['crps_1']:.4f} validation {row['validation_skill']:+.4f}"
+        )
     trained = [row for row in rows if row["family"] != "naive"]
     chosen = max(trained, key=lambda row: row["validation_skill"])
     best = min(trained, key=lambda row: row["dm_p_holm"])

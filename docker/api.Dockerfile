@@ -18,6 +18,7 @@ RUN pip install -c constraints.txt \
     pydantic \
     pydantic-settings \
     sqlalchemy \
+    starlette \
     uvicorn \
     uvloop
 COPY pyproject.toml README.md LICENSE ./

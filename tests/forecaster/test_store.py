@@ -1,0 +1,427 @@
+"""The store, on SQLite and on a real PostgreSQL alike."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from threading import Barrier
+
+import numpy as np
+import pytest
+from small_artifact import small_artifact
+from sqlalchemy import Engine, inspect, text
+from sqlalchemy.exc import DatabaseError
+
+from forecaster.artifact import Artifact
+from forecaster.contract import LEVELS
+from forecaster.errors import (
+    ArtifactCorrupt,
+    ArtifactMissing,
+    NoChampion,
+    PromotionConflict,
+    StoreOutdated,
+    UnknownSymbol,
+)
+from forecaster.store.artifacts import Run, add_artifact, add_run, find_run, load_artifact
+from forecaster.store.champions import Champion, all_champions, crown, find_champion, require_champion
+from forecaster.store.database import migrate, require_current
+from forecaster.store.history import (
+    Instrument,
+    Rejected,
+    Row,
+    add_bars,
+    add_instrument,
+    add_observations,
+    add_rejected,
+    find_instrument,
+    known_subjects,
+    read_facts,
+)
+from forecaster.store.ledger import Entry, add_entries, latest
+from forecaster.store.schema import metadata
+
+NOW = datetime(2020, 6, 1, 12, tzinfo=UTC)
+LATER = NOW + timedelta(days=1)
+TARGET = "T-return-2"
+DECISION = {"passed": True, "reason": "beats the random walk"}
+FIRST, SECOND = small_artifact("first"), small_artifact("second")
+
+
+def bar(day: int, close: float, known_at: datetime | None = None) -> Row:
+    known_at = datetime(2020, 5, day, 20, 30, tzinfo=UTC) if known_at is None else known_at
+    return Row(date(2020, 5, day), known_at, (close - 1, close + 1, close - 2, close, 1000.0))
+
+
+BARS = [bar(4, 10.5), bar(5, 11.25), bar(6, 11.0)]
+
+
+def put_bars(store: Engine, rows: list[Row], now: datetime = NOW) -> tuple[int, int]:
+    with store.begin() as connection:
+        return add_bars(connection, "T", rows, now)
+
+
+def put_artifacts(store: Engine, *artifacts: Artifact) -> None:
+    with store.begin() as connection:
+        for artifact in artifacts:
+            add_artifact(connection, artifact, NOW)
+
+
+def entries_of(champion: Champion, horizons: tuple[int, ...] = (1, 2)) -> list[Entry]:
+    return [
+        Entry(
+            target=champion.target,
+            symbol="T",
+            origin=date(2020, 5, 29),
+            horizon=horizon,
+            session=date(2020, 5, 31) + timedelta(days=horizon),
+            digest=champion.digest,
+            version=champion.version,
+            origin_close=11.0,
+            quantiles=(0.01 * np.linspace(-1, 1, len(LEVELS))).tolist(),
+            issued_at=NOW,
+        )
+        for horizon in horizons
+    ]
+
+
+def filled(store: Engine) -> Champion:
+    """A row in every table."""
+    with store.begin() as connection:
+        add_instrument(connection, Instrument("T", "XNYS", "USD", "sample"))
+        add_bars(connection, "T", BARS, NOW)
+        add_observations(connection, "M", [Row(date(2020, 4, 1), NOW, (1.5,))], NOW)
+        add_rejected(connection, "T", [Rejected(date(2020, 5, 3), "volume negative", {"volume": "-1.0"})], NOW)
+        add_artifact(connection, FIRST, NOW)
+        add_run(connection, Run("k" * 64, FIRST.digest, "run", 1.5), NOW)
+    champion = crown(store, TARGET, FIRST.digest, None, DECISION, NOW)
+    add_entries(store, entries_of(champion))
+    return champion
+
+
+def counts(store: Engine) -> dict[str, int]:
+    with store.connect() as connection:
+        return {name: connection.scalar(text(f"SELECT count(*) FROM {name}")) for name in metadata.tables}
+
+
+# Schema
+
+
+def test_it_migrates_up_down_and_up_again_with_data_in_the_tables(empty):
+    migrate(empty)
+    filled(empty)
+    assert min(counts(empty).values()) > 0
+    migrate(empty, "base")
+    assert not set(inspect(empty).get_table_names()) & set(metadata.tables)
+    migrate(empty)
+    assert set(counts(empty).values()) == {0}
+    filled(empty)
+    assert min(counts(empty).values()) > 0
+
+
+def test_migrating_twice_changes_nothing(store):
+    filled(store)
+    before = counts(store)
+    migrate(store)
+    assert counts(store) == before
+    require_current(store)
+
+
+def test_the_migrated_schema_is_the_declared_one(store):
+    found = inspect(store)
+    for name, table in metadata.tables.items():
+        columns = {column["name"]: column["nullable"] for column in found.get_columns(name)}
+        assert columns == {column.name: column.nullable for column in table.columns}
+        assert found.get_pk_constraint(name)["constrained_columns"] == [column.name for column in table.primary_key]
+        references = {key["constrained_columns"][0]: key["referred_table"] for key in found.get_foreign_keys(name)}
+        assert references == {key.parent.name: key.column.table.name for key in table.foreign_keys}
+
+
+def test_an_empty_or_an_old_database_is_refused_and_not_touched(empty):
+    with pytest.raises(StoreOutdated, match="at revision none"):
+        require_current(empty)
+    assert inspect(empty).get_table_names() == []
+    migrate(empty)
+    migrate(empty, "base")
+    with pytest.raises(StoreOutdated, match="at revision none"):
+        require_current(empty)
+
+
+def test_a_database_of_another_version_is_refused(store):
+    with store.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreOutdated, match="at revision 9999"):
+        require_current(store)
+
+
+# History
+
+
+def test_adding_the_same_bars_twice_adds_nothing(store):
+    assert put_bars(store, BARS) == (3, 0)
+    assert put_bars(store, BARS, LATER) == (0, 0)
+    assert put_bars(store, [*BARS, bar(7, 12.0)], LATER) == (1, 0)
+    assert counts(store)["bar"] == 4
+
+
+def test_a_revision_is_appended_and_known_from_now_on(store):
+    put_bars(store, BARS)
+    assert put_bars(store, [bar(5, 99.0)], LATER) == (0, 1)
+    facts = read_facts(store, LATER)
+    closes = facts.column("close")[facts.date == np.datetime64("2020-05-05")]
+    assert closes.tolist() == [11.25, 99.0]
+    assert facts.known_at[facts.column("close") == 99.0].tolist() == [LATER.replace(tzinfo=None)]
+    assert facts.known_at[facts.column("close") == 11.25].tolist() == [datetime(2020, 5, 5, 20, 30)]  # noqa: DTZ001
+
+
+def test_a_value_that_returns_is_a_revision_too(store):
+    put_bars(store, BARS)
+    assert put_bars(store, [bar(5, 99.0)], NOW) == (0, 1)
+    assert put_bars(store, [bar(5, 99.0)], LATER) == (0, 0)
+    assert put_bars(store, BARS, LATER) == (0, 1)
+    facts = read_facts(store, LATER)
+    assert facts.column("close")[facts.date == np.datetime64("2020-05-05")].tolist() == [11.25, 99.0, 11.25]
+
+
+def test_observations_are_revised_alike(store):
+    row = Row(date(2020, 4, 1), datetime(2020, 5, 8, tzinfo=UTC), (1.5,))
+    for value, expected in ((1.5, (1, 0)), (1.5, (0, 0)), (1.75, (0, 1))):
+        with store.begin() as connection:
+            assert add_observations(connection, "M", [replace(row, values=(value,))], NOW) == expected
+    facts = read_facts(store, LATER)
+    assert facts.column("value").tolist() == [1.5, 1.75]
+    assert np.isnan(facts.column("close")).all()
+
+
+def test_facts_are_those_known_at_the_date(store):
+    put_bars(store, BARS)
+    put_bars(store, [bar(5, 99.0)], LATER)
+    at = [
+        (datetime(2020, 5, 4, 20, 29, 59, tzinfo=UTC), []),
+        (datetime(2020, 5, 4, 20, 30, tzinfo=UTC), [10.5]),
+        (NOW, [10.5, 11.25, 11.0]),
+        (LATER - timedelta(microseconds=1), [10.5, 11.25, 11.0]),
+        (LATER, [10.5, 11.25, 99.0, 11.0]),
+    ]
+    for as_of, closes in at:
+        assert read_facts(store, as_of).column("close").tolist() == closes
+
+
+def test_facts_as_of_a_date_are_what_was_written_by_then(store):
+    put_bars(store, BARS)
+    before = read_facts(store, NOW).digest()
+    put_bars(store, [bar(5, 99.0), bar(6, 1.5)], LATER)
+    assert read_facts(store, NOW).digest() == before
+    assert read_facts(store, LATER).digest() != before
+
+
+def test_facts_are_of_the_subjects_that_were_asked_for(store):
+    filled(store)
+    assert set(read_facts(store, LATER).subject) == {"T", "M"}
+    assert set(read_facts(store, LATER, ["M"]).subject) == {"M"}
+    assert len(read_facts(store, LATER, [])) == 0
+    assert known_subjects(store) == {"T", "M"}
+
+
+def test_an_instant_keeps_its_zone_and_microsecond(store):
+    east = datetime(2020, 5, 5, 5, 30, 0, 123456, tzinfo=UTC).astimezone(tz=None)
+    put_bars(store, [bar(5, 11.0, known_at=east)])
+    (found,) = read_facts(store, NOW).known_at.tolist()
+    assert found == datetime(2020, 5, 5, 5, 30, 0, 123456)  # noqa: DTZ001
+
+
+def test_numbers_survive_to_the_bit(store):
+    numbers = (0.1 + 0.2, 1e-300, 1.7976931348623157e308, 123456789.123456789, 2.0**53)
+    put_bars(store, [Row(date(2020, 5, 4), NOW, numbers)])
+    assert tuple(read_facts(store, NOW).values[0, :5]) == numbers
+    assert put_bars(store, [Row(date(2020, 5, 4), NOW, numbers)], LATER) == (0, 0)
+
+
+def test_a_row_is_quarantined_once(store):
+    rejected = [
+        Rejected(date(2020, 5, 4), "not finite", {"close": "nan"}),
+        Rejected(date(2020, 5, 4), "volume negative", {"volume": "-1.0"}),
+    ]
+    for expected in (2, 0):
+        with store.begin() as connection:
+            assert add_rejected(connection, "T", rejected, NOW) == expected
+    with store.begin() as connection:
+        assert add_rejected(connection, "U", rejected[:1], NOW) == 1
+    assert counts(store)["quarantine"] == 3
+
+
+def test_an_unknown_symbol_is_told_with_the_known_ones(store):
+    with store.begin() as connection:
+        for _ in range(2):
+            add_instrument(connection, Instrument("T", "XNYS", "USD", "sample"))
+    assert find_instrument(store, "T") == Instrument("T", "XNYS", "USD", "sample")
+    with pytest.raises(UnknownSymbol, match="known here: T"):
+        find_instrument(store, "NONE")
+
+
+def test_a_failed_transaction_leaves_nothing(store):
+    with pytest.raises(ZeroDivisionError), store.begin() as connection:
+        add_bars(connection, "T", BARS, NOW)
+        raise ZeroDivisionError
+    assert counts(store)["bar"] == 0
+
+
+# Artifacts
+
+
+def test_an_artifact_is_stored_once_and_verified_when_loaded(store):
+    put_artifacts(store, FIRST, SECOND, FIRST)
+    assert counts(store)["artifact"] == 2
+    assert load_artifact(store, FIRST.digest) == FIRST
+    with pytest.raises(ArtifactMissing, match="dddd"):
+        load_artifact(store, "d" * 64)
+    with store.begin() as connection:
+        spoilt = {"model": FIRST.model[:-1] + b"?", "digest": FIRST.digest}
+        connection.execute(text("UPDATE artifact SET model = :model WHERE digest = :digest"), spoilt)
+    with pytest.raises(ArtifactCorrupt):
+        load_artifact(store, FIRST.digest)
+    assert load_artifact(store, SECOND.digest) == SECOND
+
+
+def test_a_run_is_recorded_once(store):
+    put_artifacts(store, FIRST)
+    run = Run("k" * 64, FIRST.digest, "tracked", 1.5)
+    for entry in (run, replace(run, train_seconds=9.0)):
+        with store.begin() as connection:
+            add_run(connection, entry, NOW)
+    assert find_run(store, run.key) == run
+    assert find_run(store, "x" * 64) is None
+
+
+# Champions
+
+
+def test_a_champion_is_crowned_and_followed(store):
+    put_artifacts(store, FIRST, SECOND)
+    assert find_champion(store, TARGET) is None
+    with pytest.raises(NoChampion, match=TARGET):
+        require_champion(store, TARGET)
+    first = crown(store, TARGET, FIRST.digest, None, DECISION, NOW)
+    assert require_champion(store, TARGET) == first == Champion(TARGET, FIRST.digest, 1, DECISION, NOW)
+    second = crown(store, TARGET, SECOND.digest, first, {"passed": False}, LATER)
+    other = crown(store, "U-return-1", FIRST.digest, None, DECISION, NOW)
+    assert all_champions(store) == [second, other]
+    assert second.version == 2
+    with store.connect() as connection:
+        moves = connection.execute(text("SELECT target, version, previous FROM promotion ORDER BY target, version"))
+        assert [tuple(row) for row in moves] == [
+            (TARGET, 1, None),
+            (TARGET, 2, FIRST.digest),
+            ("U-return-1", 1, None),
+        ]
+
+
+@pytest.mark.parametrize("expected", ["none", "old", "future"])
+def test_a_wrong_expectation_conflicts_and_changes_nothing(store, expected):
+    put_artifacts(store, FIRST, SECOND)
+    first = crown(store, TARGET, FIRST.digest, None, DECISION, NOW)
+    second = crown(store, TARGET, SECOND.digest, first, DECISION, NOW)
+    believed = {"none": None, "old": first, "future": replace(second, version=7)}[expected]
+    before = counts(store)
+    with pytest.raises(PromotionConflict, match=TARGET):
+        crown(store, TARGET, FIRST.digest, believed, {"passed": False}, LATER)
+    assert counts(store) == before
+    assert require_champion(store, TARGET) == second
+
+
+def test_of_two_that_promote_at_once_one_wins_each_time(store):
+    put_artifacts(store, FIRST, SECOND)
+    barrier = Barrier(2)
+
+    def promote(digest: str, expected: Champion | None) -> Champion | None:
+        barrier.wait()
+        try:
+            return crown(store, TARGET, digest, expected, DECISION, NOW)
+        except PromotionConflict:
+            return None
+
+    champion = None
+    with ThreadPoolExecutor(2) as threads:
+        for turn in range(50):
+            racing = [threads.submit(promote, artifact.digest, champion) for artifact in (FIRST, SECOND)]
+            won = [one for race in racing if (one := race.result()) is not None]
+            assert len(won) == 1
+            champion = require_champion(store, TARGET)
+            assert champion == won[0]
+            assert champion.version == turn + 1
+    assert counts(store)["promotion"] == 50
+
+
+def test_only_a_stored_artifact_can_be_crowned(store):
+    # The database refuses; nobody else promoted.
+    with pytest.raises(DatabaseError):
+        crown(store, TARGET, "d" * 64, None, DECISION, NOW)
+    assert counts(store)["champion"] == counts(store)["promotion"] == 0
+
+
+# Ledger
+
+
+def test_a_forecast_is_issued_once(store):
+    champion = filled(store)
+    written = entries_of(champion)
+    assert add_entries(store, written) == 0
+    again = [replace(entry, quantiles=[0.0] * 25, issued_at=LATER) for entry in entries_of(champion, (1, 2, 3))]
+    assert add_entries(store, again) == 1
+    assert latest(store, "T") == [*written, again[2]]
+    assert add_entries(store, again) == 0
+    assert counts(store)["forecast"] == 3
+
+
+def test_the_latest_forecast_is_that_of_the_newest_origin_and_champion(store):
+    champion = filled(store)
+    put_artifacts(store, SECOND)
+    newer = crown(store, TARGET, SECOND.digest, champion, DECISION, NOW)
+    assert latest(store, "NONE") == []
+    old = [replace(entry, origin=date(2020, 5, 28)) for entry in entries_of(newer)]
+    add_entries(store, old)
+    assert latest(store, "T") == entries_of(champion)
+    add_entries(store, entries_of(newer))
+    assert latest(store, "T") == entries_of(newer)
+
+
+ATTEMPTS = {
+    "promotion": ["version = 9", "digest = digest", "decision = NULL"],
+    "forecast": ["origin_close = 1", "quantiles = NULL", "issued_at = NULL", "horizon = horizon"],
+}
+
+
+@pytest.mark.parametrize(("table", "change"), [(table, change) for table in ATTEMPTS for change in ATTEMPTS[table]])
+def test_history_cannot_be_changed_by_anyone(store, table, change):
+    filled(store)
+    with pytest.raises(DatabaseError, match=f"{table} is append-only"), store.begin() as connection:
+        connection.execute(text(f"UPDATE {table} SET {change}"))
+
+
+@pytest.mark.parametrize("table", ATTEMPTS)
+def test_history_cannot_be_deleted_by_anyone(store, table):
+    filled(store)
+    attempts = [f"DELETE FROM {table}", f"DELETE FROM {table} WHERE version = 1"]
+    if store.dialect.name == "postgresql":
+        attempts.append(f"TRUNCATE {table}")
+    for attempt in attempts:
+        with pytest.raises(DatabaseError, match=f"{table} is append-only"), store.begin() as connection:
+            connection.execute(text(attempt))
+    assert counts(store)[table] > 0
+
+
+@pytest.mark.parametrize("table", ATTEMPTS)
+def test_history_cannot_be_replaced_by_an_insert(store, table):
+    filled(store)
+    with store.connect() as connection:
+        row = dict(connection.execute(text(f"SELECT * FROM {table}")).mappings().first())
+    columns, values = ", ".join(row), ", ".join(f":{name}" for name in row)
+    if store.dialect.name == "postgresql":
+        keys = {"promotion": "target, version", "forecast": "id"}[table]
+        values = values.replace(":decision", "CAST(:decision AS JSON)").replace(
+            ":quantiles", "CAST(:quantiles AS JSON)"
+        )
+        attempt = f"INSERT INTO {table} ({columns}) VALUES ({values}) ON CONFLICT ({keys}) DO UPDATE SET version = 9"
+    else:
+        attempt = f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({values})"
+    changed = row | {"version": row["version"], "decision": "{}", "quantiles": "[]"}
+    with pytest.raises(DatabaseError), store.begin() as connection:
+        connection.execute(text(attempt), {name: changed[name] for name in row})
