@@ -96,12 +96,12 @@ def fetch(
     """Bring the store up to what the run's source knows."""
     from pipelines import terminal as show
     from pipelines.fetch import fetch as run_fetch
-    from pipelines.sources.registry import SOURCES
+    from pipelines.sources.registry import open_source
 
     terminal = _terminal(as_json)
     workspace = _open(home, run, database, None)
     data = workspace.config.data
-    source = SOURCES[data.source]()
+    source = open_source(workspace.config)
     found = run_fetch(workspace.engine, source, data.symbols, data.series, workspace.now, terminal.say)
     records = [asdict(one) for one in found]
     terminal.result({"fetched": records}, show.rows("Fetched", records))

@@ -20,7 +20,9 @@ from forecaster.training.config import TrainingConfig
 class DataConfig(Frozen):
     """What is fetched, from where."""
 
-    source: Literal["sample"]
+    source: Literal["sample", "files"]
+    folder: Path | None = None
+    """Where the source `files` finds one file a symbol."""
     symbols: tuple[str, ...]
     """Symbols whose bars are kept."""
     series: tuple[str, ...] = ()

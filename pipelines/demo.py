@@ -10,7 +10,7 @@ from pipelines.fetch import fetch
 from pipelines.issue import Issued, issue
 from pipelines.promote import Promoted, promote
 from pipelines.report import Story
-from pipelines.sources.registry import SOURCES
+from pipelines.sources.registry import open_source
 from pipelines.train import scored_jobs, train_all
 from pipelines.workspace import Workspace
 
@@ -20,7 +20,7 @@ Say = Callable[[str], None]
 def demo(workspace: Workspace, say: Say, progress_bar: bool = False) -> tuple[dict[str, Any], Story, Path]:
     """Fetch, snapshot, train, compare, promote, issue, report; the summary, the story, the report's path."""
     config = workspace.config
-    source = SOURCES[config.data.source]()
+    source = open_source(config)
     fetched = fetch(workspace.engine, source, config.data.symbols, config.data.series, workspace.now, lambda _: None)
     added = sum(one.inserted + one.revised for one in fetched)
     say(f"fetched   {len(fetched)} subjects from {source.name}, {added} new rows")

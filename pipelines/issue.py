@@ -15,7 +15,7 @@ from forecaster.runtime import Runtime
 from forecaster.store.artifacts import load_artifact
 from forecaster.store.champions import require_champion
 from forecaster.store.history import find_instrument, read_facts
-from forecaster.store.ledger import Entry, add_entries, latest
+from forecaster.store.ledger import Entry, add_entries, issued
 from pipelines.config import RunConfig
 from pipelines.snapshot import calendar_of, windows_of
 
@@ -88,7 +88,7 @@ def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issu
     ]
     added = add_entries(engine, entries)
     log.info("issued", extra={"symbol": symbol, "origin": str(origin), "rows": added})
-    return _issued(latest(engine, symbol), fresh=added > 0)
+    return _issued(issued(engine, config.target.key, origin.item(), champion.digest), fresh=added > 0)
 
 
 def _issued(entries: list[Entry], fresh: bool) -> Issued:

@@ -14,6 +14,7 @@ from typing import Any
 # Before mlflow is imported: this service works without a network and tells nobody that it runs.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout is for --json
 
 import mlflow
 import numpy as np
@@ -121,7 +122,9 @@ class Notebook:
         if mine is None:
             (model,) = self._client.search_logged_models([self._experiment], f"source_run_id = '{run_id}'")
             tags = {"digest": digest, "champion_version": str(version)}
-            mine = self._client.create_model_version(target, model.model_uri, run_id, tags=tags)
+            mine = self._client.create_model_version(
+                target, model.model_uri, run_id, tags=tags, model_id=model.model_id
+            )
         self._client.set_registered_model_alias(target, CHAMPION, mine.version)
 
     def _log(self, run_id: str, metrics: list[Metric], params: list[Param]) -> None:

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from sqlalchemy import Engine, insert, select
 
 from forecaster.store.database import reading
-from forecaster.store.schema import forecast
+from forecaster.store.schema import champion, forecast
 
 
 @dataclass(frozen=True)
@@ -48,23 +48,28 @@ def add_entries(engine: Engine, entries: Sequence[Entry]) -> int:
     return len(new)
 
 
+def issued(engine: Engine, target: str, origin: date, digest: str) -> list[Entry]:
+    """The forecast that an artifact issued for a target from an origin, by horizon; empty where there is none."""
+    mine = (forecast.c.target == target) & (forecast.c.origin == origin) & (forecast.c.digest == digest)
+    query = select(forecast).where(mine).order_by(forecast.c.horizon)
+    with reading(engine).connect() as connection:
+        rows = connection.execute(query)
+        return [Entry(**{key: value for key, value in row._mapping.items() if key != "id"}) for row in rows]
+
+
 def latest(engine: Engine, symbol: str) -> list[Entry]:
-    """The newest forecast of a symbol, by horizon; empty where none was issued."""
+    """The forecast of a symbol from its newest origin, by horizon; empty where none was issued.
+
+    Where several artifacts issued from that origin, the one in charge now speaks, then the newest.
+    """
+    in_charge = (champion.c.target == forecast.c.target) & (champion.c.digest == forecast.c.digest)
     newest = (
         select(forecast.c.target, forecast.c.origin, forecast.c.digest)
+        .outerjoin(champion, in_charge)
         .where(forecast.c.symbol == symbol)
-        .order_by(forecast.c.origin.desc(), forecast.c.version.desc(), forecast.c.id.desc())
+        .order_by(forecast.c.origin.desc(), champion.c.digest.is_(None), forecast.c.id.desc())
         .limit(1)
     )
     with reading(engine).connect() as connection:
         head = connection.execute(newest).one_or_none()
-        if head is None:
-            return []
-        mine = (
-            (forecast.c.symbol == symbol)
-            & (forecast.c.target == head.target)
-            & (forecast.c.origin == head.origin)
-            & (forecast.c.digest == head.digest)
-        )
-        rows = connection.execute(select(forecast).where(mine).order_by(forecast.c.horizon))
-        return [Entry(**{key: value for key, value in row._mapping.items() if key != "id"}) for row in rows]
+    return [] if head is None else issued(engine, head.target, head.origin, head.digest)

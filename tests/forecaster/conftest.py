@@ -77,12 +77,13 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
         url = sqlite_url(tmp_path)
     else:
         server: PostgresServer = request.getfixturevalue("postgres")
-        name = f"store_{abs(hash(request.node.nodeid))}"
-        server.psql(f"CREATE DATABASE {name}")
-        url = server.get_uri(database=name, driver="psycopg")
+        server.psql(f'CREATE DATABASE "{tmp_path.name}"')
+        url = server.get_uri(database=tmp_path.name, driver="psycopg")
     engine = connect(url)
     yield engine
     engine.dispose()
+    if request.param == "postgresql":
+        server.psql(f'DROP DATABASE "{tmp_path.name}"')
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 from small_artifact import HORIZON, WINDOW, graph, manifest_of, small_artifact, table
-from small_market import FAMILIES, trained
 
 from forecaster.artifact import Artifact, golden_context
 from forecaster.contract import LEVELS
@@ -61,8 +60,6 @@ def test_a_graph_whose_quantiles_cross_is_refused_when_it_is_loaded():
 
 
 def test_an_answer_that_is_no_number_is_refused_later_too():
-    shifted = np.log(np.abs(golden_context(WINDOW)) + 1)  # any graph that is fine on the golden context
-    assert np.isfinite(shifted).all()
     runtime = Runtime(small_artifact())
     with pytest.raises(OutputInvalid, match="not finite"):
         runtime.quantiles(np.full((1, 8, 2), np.nan, dtype=np.float32))
@@ -114,13 +111,3 @@ def test_a_golden_forecast_for_another_horizon_than_the_targets_is_refused():
     longer = np.vstack((table(), 2 * table()[-1:]))
     with pytest.raises((ContractMismatch, ArtifactCorrupt)):
         Runtime(sealed(graph(longer), golden=np.abs(golden_context(WINDOW)).mean() * longer))
-
-
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-def test_every_family_answers_as_the_model_it_was_exported_from(synthetic, family):
-    windows = synthetic.windows
-    artifact = trained(family, synthetic, windows, windows.span(None, None)[:60])
-    origins = windows.span(None, None)[60:]
-    quantiles = Runtime(artifact).quantiles(windows.contexts(origins))
-    assert quantiles.shape == (len(origins), synthetic.target.horizon, len(LEVELS))
-    assert Runtime(artifact).digest == artifact.digest

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import ndtri
 from scipy.stats import norm
@@ -21,6 +21,7 @@ def arrays(drawn: list[tuple[list[float], float]]) -> tuple[np.ndarray, np.ndarr
     return np.array([[quantiles] for quantiles, _ in drawn]), np.array([[outcome] for _, outcome in drawn])
 
 
+@settings(max_examples=30)
 @given(forecasts)
 def test_pinball_agrees_with_a_plain_loop(drawn):
     found = pinball(*arrays(drawn))
@@ -30,6 +31,7 @@ def test_pinball_agrees_with_a_plain_loop(drawn):
             assert found[row, 0, place] == pytest.approx(100 * loss, abs=1e-12)
 
 
+@settings(max_examples=30)
 @given(forecasts)
 def test_crps_agrees_with_a_plain_loop(drawn):
     found = crps(*arrays(drawn))
@@ -43,6 +45,7 @@ def test_crps_agrees_with_a_plain_loop(drawn):
         assert found[row, 0] == pytest.approx(total, abs=1e-12)
 
 
+@settings(max_examples=30)
 @given(forecasts, st.sampled_from(INTERVALS))
 def test_coverage_agrees_with_a_plain_loop(drawn, interval):
     found = covered(*arrays(drawn), interval)
