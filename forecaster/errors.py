@@ -107,12 +107,14 @@ class ArtifactCorrupt(ArtifactError):
 
 class ContractMismatch(ArtifactError):
     def __init__(self, digest: str, expected: str, found: str) -> None:
-        super().__init__(f"artifact {digest[:12]} breaks the contract: expected {expected}, found {found}")
+        super().__init__(
+            f"artifact {digest[:12]} breaks the contract: expected {expected}, found {found}; train it again with this version"
+        )
 
 
 class OutputInvalid(ForecasterError):
     def __init__(self, digest: str, problem: str) -> None:
-        super().__init__(f"model {digest[:12]} gave no usable forecast: {problem}")
+        super().__init__(f"model {digest[:12]} gave no usable forecast: {problem}; train it again or promote another")
 
 
 class StoreOutdated(ForecasterError):

@@ -53,16 +53,16 @@ def log_range(panel: Panel, subject: str) -> Floats:
 def close_location(panel: Panel, subject: str) -> Floats:
     """Where the close lies between low (-1) and high (+1); 0 in a session without a range."""
     high, low, close = (panel.column(subject, field) for field in ("high", "low", "close"))
-    spread = np.where(high > low, high - low, 1.0)
-    return np.where(high > low, (2 * close - high - low) / spread, 0.0)
+    spread = np.where(high == low, 1.0, high - low)
+    return (2 * close - high - low) / spread
 
 
 def volume_change(panel: Panel, subject: str) -> Floats:
-    """log(volume_t / volume_{t-1}); 0 where a volume is missing or zero, which carries no news."""
+    """log(volume_t / volume_{t-1}); 0 where one of them is zero, which carries no news."""
     volume = panel.column(subject, "volume")
-    change = _log_ratio(volume, _lagged(volume))
-    change[1:] = np.nan_to_num(change[1:])
-    return change
+    before = _lagged(volume)
+    known = np.isfinite(volume) & np.isfinite(before)
+    return np.where(known, np.nan_to_num(_log_ratio(volume, before)), np.nan)
 
 
 def change(panel: Panel, subject: str) -> Floats:

@@ -66,6 +66,10 @@ class Runtime:
         expected = ["quantiles", "parameters"] if self.manifest.density else ["quantiles"]
         if outputs != expected:
             raise ContractMismatch(self.digest, f"outputs {expected}", str(outputs))
+        golden = {len(row) for row in self.manifest.golden}
+        if len(self.manifest.golden) != self.manifest.target.horizon or golden != {len(LEVELS)}:
+            expected_shape = f"a golden forecast [{self.manifest.target.horizon}, {len(LEVELS)}]"
+            raise ContractMismatch(self.digest, expected_shape, f"[{len(self.manifest.golden)}, {sorted(golden)}]")
         if self.manifest.levels != LEVELS:
             raise ContractMismatch(self.digest, f"{len(LEVELS)} quantile levels", f"{len(self.manifest.levels)}")
 

@@ -53,7 +53,9 @@ class Naive(Model):
 
     def _scale(self, context: Tensor) -> Tensor:
         """[B, L, C] -> [B, H]."""
-        sigma = ewma_scale(context)[:, -1] if self.ewma else self.constant.expand(len(context), 1)
+        last = context[:, -1, :1]
+        # ones_like keeps the context in the exported graph: its batch axis decides how many answers there are
+        sigma = ewma_scale(context)[:, -1] if self.ewma else torch.ones_like(last) * self.constant
         return sigma * self.root_horizon
 
     def estimate(self, windows: Windows, origins: Indices) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from forecaster.errors import NoChampion, PromotionConflict
+from forecaster.errors import ArtifactMissing, NoChampion, PromotionConflict
 from forecaster.store.database import reading
-from forecaster.store.schema import champion, promotion
+from forecaster.store.schema import artifact, champion, promotion
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ def crown(
 
     Raises:
         PromotionConflict: Somebody else was faster; nothing has changed.
+        ArtifactMissing: The store has no such artifact.
     """
     version = 1 if expected is None else expected.version + 1
     record = {
@@ -75,6 +76,8 @@ def crown(
     }
     try:
         with engine.begin() as connection:
+            if connection.scalar(select(artifact.c.digest).where(artifact.c.digest == digest)) is None:
+                raise ArtifactMissing(digest)
             if expected is None:
                 connection.execute(insert(champion).values(target=target, digest=digest, version=version))
             else:

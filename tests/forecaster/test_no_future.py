@@ -112,7 +112,7 @@ def drawn_session(market: Market, share: float, first: int = 0) -> np.datetime64
     return market.windows.sessions[origins[round(share * (len(origins) - 1))]]
 
 
-@settings(max_examples=15)
+@settings(max_examples=25)
 @given(share=st.floats(0, 1), change=CHANGES)
 def test_features_windows_and_contexts_ignore_what_came_later(market, share, change):
     session = drawn_session(market, share)

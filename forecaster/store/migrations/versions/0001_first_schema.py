@@ -9,6 +9,10 @@ branch_labels = None
 depends_on = None
 
 APPEND_ONLY = ("promotion", "forecast")
+KEYS = {
+    "promotion": (("target", "version"),),
+    "forecast": (("id",), ("symbol", "origin", "target", "horizon", "digest")),
+}
 
 
 def upgrade() -> None:
@@ -111,6 +115,13 @@ def _forbid_changes() -> None:
                 f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
                 f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
             )
+        # INSERT OR REPLACE deletes without firing a delete trigger.
+        same = " OR ".join("(" + " AND ".join(f"{k} = NEW.{k}" for k in key) + ")" for key in KEYS[table])
+        op.execute(
+            f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "
+            f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {same}) "
+            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: UNIQUE constraint failed'); END"
+        )
 
 
 def downgrade() -> None:

@@ -1,0 +1,73 @@
+"""What the house promises about itself. The import law is `.importlinter`, run by `make check`."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from forecaster.families import AnyFamily
+
+ROOT = Path(__file__).parent.parent
+SOURCES = [path for folder in ("forecaster", "pipelines", "serving") for path in (ROOT / folder).rglob("*.py")]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_functions_stay_small(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert text.count("\n") <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.body[-1].end_lineno is not None
+            documented = isinstance(node.body[0], ast.Expr) and len(node.body) > 1
+            first = node.body[1 if documented else 0].lineno
+            allowed = 80 if "migrations" in path.parts else 45
+            assert node.body[-1].end_lineno - first <= allowed, node.name
+
+
+def test_the_service_wakes_nothing_heavy() -> None:
+    probe = (
+        "import sys; from serving.app import create_app; create_app(); "
+        "heavy = {'torch', 'pytorch_lightning', 'mlflow', 'yfinance', 'pandas', 'pyarrow'} & set(sys.modules); "
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_family_is_documented_and_in_the_demo() -> None:
+    table = (ROOT / "docs" / "families.md").read_text("utf-8")
+    run = (ROOT / "pipelines" / "configs" / "demo.toml").read_text("utf-8")
+    for member in get_args(get_args(AnyFamily)[0]):
+        family = member.model_fields["family"].default
+        assert f"`{family}`" in table
+        assert f'family = "{family}"' in run
+
+
+def test_every_command_is_in_the_readme_and_every_route_in_the_docs() -> None:
+    from serving.app import create_app
+    from serving.settings import Settings
+
+    readme = (ROOT / "README.md").read_text("utf-8")
+    commands = re.findall(r"@app\.command\(\)\ndef (\w+)\(", (ROOT / "pipelines" / "cli.py").read_text("utf-8"))
+    assert len(commands) == 9
+    assert [command for command in commands if f"forecaster {command}" not in readme and command != "demo"] == []
+    pages = readme + (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    for route in create_app(Settings()).openapi()["paths"]:
+        assert route.split("{")[0] in pages, route
+
+
+def test_every_claim_has_a_command_that_exists() -> None:
+    page = (ROOT / "docs" / "evidence.md").read_text("utf-8")
+    for section in ("main job", "data", "ladder", "comparison", "serving", "jobs", "speed"):
+        assert f"## {section}" in page
+    rows = re.findall(r"^\| [^|]+ \| `([^`]+)` \|", page, re.MULTILINE)
+    assert rows
+    for command in rows:
+        for path in re.findall(r"(?:tests|scripts|benchmarks)/[\w/]+\.py", command):
+            assert (ROOT / path).is_file(), command
+        for module in re.findall(r"-m (benchmarks\.\w+)", command):
+            assert (ROOT / (module.replace(".", "/") + ".py")).is_file(), command
