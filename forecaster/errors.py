@@ -114,7 +114,7 @@ class ContractMismatch(ArtifactError):
 
 class OutputInvalid(ForecasterError):
     def __init__(self, digest: str, problem: str) -> None:
-        super().__init__(f"model {digest[:12]} gave no usable forecast: {problem}; train it again or promote another")
+        super().__init__(f"model {digest[:12]} gave no usable forecast: {problem}; train it again")
 
 
 class StoreOutdated(ForecasterError):
