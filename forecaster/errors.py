@@ -108,7 +108,7 @@ class ArtifactCorrupt(ArtifactError):
 class ContractMismatch(ArtifactError):
     def __init__(self, digest: str, expected: str, found: str) -> None:
         super().__init__(
-            f"artifact {digest[:12]} breaks the contract: expected {expected}, found {found}; train it again with this version"
+            f"artifact {digest[:12]} breaks the contract: expected {expected}, found {found}; train it again"
         )
 
 
