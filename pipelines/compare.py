@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from forecaster.runtime import Runtime
 from forecaster.scores import INTERVALS, Scores
 from forecaster.significance import Rate, Skill, holm, rate, skill
 from forecaster.windows import Indices, Spans, Windows
-from pipelines.train import Trained
+
+if TYPE_CHECKING:  # an artifact is scored without waking what trained it
+    from pipelines.train import Trained
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Comparison:
         return next(row for row in self.rows if row.name == name)
 
 
-def compare(trained: Sequence[Trained], baseline: str, windows: Windows, spans: Spans) -> Comparison:
+def compare(trained: "Sequence[Trained]", baseline: str, windows: Windows, spans: Spans) -> Comparison:
     """Score artifacts by rolling origin on the test span, and on the validation span to choose the candidate.
 
     Arguments:
@@ -107,12 +109,12 @@ def compare(trained: Sequence[Trained], baseline: str, windows: Windows, spans: 
     )
 
 
-def _scores(trained: Trained, windows: Windows, origins: Indices) -> Scores:
+def _scores(trained: "Trained", windows: Windows, origins: Indices) -> Scores:
     quantiles = Runtime(trained.artifact).quantiles(windows.contexts(origins))
     return Scores.of(quantiles, windows.targets[origins])
 
 
-def _row(trained: Trained, scores: Scores, found: Skill, corrected: float, validation_skill: float) -> Row:
+def _row(trained: "Trained", scores: Scores, found: Skill, corrected: float, validation_skill: float) -> Row:
     coverage = {interval: float(np.mean(hits)) for interval, hits in scores.hits.items()}
     return Row(
         name=trained.name,

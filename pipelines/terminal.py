@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.compare import Comparison
-from pipelines.issue import Issued
+if TYPE_CHECKING:  # showing a result must not wake what made it
+    from pipelines.compare import Comparison
+    from pipelines.issue import Issued
 
 _WIDE = 160  # columns where nobody watches: a table in a log is not cut
 
@@ -51,7 +52,7 @@ def _table(title: str, columns: Sequence[str]) -> Table:
     return table
 
 
-def leaderboard(comparison: Comparison) -> Table:
+def leaderboard(comparison: "Comparison") -> Table:
     """The comparison, best skill first, at most 80 characters wide."""
     title = f"{comparison.origins} origins {comparison.first} to {comparison.last}, CRPS in % log return"
     table = _table(title, ("model", "CRPS", "h=1", "skill %", "s.e.", "p", "Holm", "in 80%", "in 95%", "weights"))
@@ -75,7 +76,7 @@ def leaderboard(comparison: Comparison) -> Table:
     return table
 
 
-def forecast(issued: Issued) -> Table:
+def forecast(issued: "Issued") -> Table:
     """Prices by session at the usual levels."""
     shown = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
     title = f"{issued.symbol} from {issued.origin} (close {issued.origin_close:.2f}), version {issued.version}"

@@ -1,8 +1,12 @@
-"""A workspace: one run file in one home at one moment, with what its verbs share opened when first needed."""
+"""A workspace: one run file in one home at one moment, with what its verbs share opened when first needed.
+
+mlflow and lightning cost seconds to import; verbs that neither track nor train never wake them.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
@@ -11,8 +15,10 @@ from forecaster.windows import Spans, Windows, split
 from pipelines.config import RunConfig
 from pipelines.home import Home
 from pipelines.snapshot import Snapshot, load_windows, snapshot
-from pipelines.tracking import Notebook
-from pipelines.train import Bench, Trained, require, scored_jobs
+
+if TYPE_CHECKING:
+    from pipelines.tracking import Notebook
+    from pipelines.train import Bench, Trained
 
 
 @dataclass(frozen=True)
@@ -52,19 +58,25 @@ class Workspace:
         return split(self.windows, dates.validation_from, dates.test_from, dates.test_until)
 
     @cached_property
-    def notebook(self) -> Notebook:
+    def notebook(self) -> "Notebook":
         """MLflow."""
+        from pipelines.tracking import Notebook
+
         return Notebook(self.home.tracking_uri, self.home.models, self.config.target.key)
 
     @cached_property
-    def bench(self) -> Bench:
+    def bench(self) -> "Bench":
         """What trainings share."""
+        from pipelines.train import Bench
+
         return Bench(self.engine, self.notebook, self.config, self.snapshot.digest, self.windows, self.now)
 
-    def trained(self) -> list[Trained]:
+    def trained(self) -> "list[Trained]":
         """Every model of the run, trained before.
 
         Raises:
             NotTrained: Some are not.
         """
+        from pipelines.train import require, scored_jobs
+
         return require(self.bench, scored_jobs(self.bench, self.spans))

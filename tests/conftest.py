@@ -13,11 +13,8 @@ settings.load_profile("house")
 THIRD_PARTY = (
     # exchange_calendars 4.13 on pandas 3.1, at every construction of a calendar.
     "ignore:Series.values returning an ndarray that drops timezone",
-    # pytorch-lightning 2.6 on torch 2.13, when it moves a batch.
-    "ignore:.*isinstance.treespec, LeafSpec.. is deprecated:FutureWarning",
-    # pytorch-lightning, where a fit has no validation origins and where it would like more workers.
+    # pytorch-lightning, where a fit has no validation origins.
     "ignore:You defined a `validation_step` but have no `val_dataloader`",
-    "ignore:The '.*_dataloader' does not have many workers",
 )
 
 

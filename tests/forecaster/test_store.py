@@ -36,7 +36,7 @@ from forecaster.store.history import (
     known_subjects,
     read_facts,
 )
-from forecaster.store.ledger import Entry, add_entries, latest
+from forecaster.store.ledger import Entry, add_entries, issued, latest
 from forecaster.store.schema import metadata
 
 NOW = datetime(2020, 6, 1, 12, tzinfo=UTC)
@@ -370,16 +370,31 @@ def test_a_forecast_is_issued_once(store):
     assert counts(store)["forecast"] == 3
 
 
-def test_the_latest_forecast_is_that_of_the_newest_origin_and_champion(store):
+def test_the_latest_forecast_is_of_the_newest_origin(store):
     champion = filled(store)
-    put_artifacts(store, SECOND)
-    newer = crown(store, TARGET, SECOND.digest, champion, DECISION, NOW)
     assert latest(store, "NONE") == []
-    old = [replace(entry, origin=date(2020, 5, 28)) for entry in entries_of(newer)]
-    add_entries(store, old)
+    add_entries(store, [replace(entry, origin=date(2020, 5, 28)) for entry in entries_of(champion)])
     assert latest(store, "T") == entries_of(champion)
-    add_entries(store, entries_of(newer))
-    assert latest(store, "T") == entries_of(newer)
+
+
+def test_from_one_origin_the_artifact_in_charge_speaks(store):
+    first = filled(store)
+    put_artifacts(store, SECOND)
+    second = crown(store, TARGET, SECOND.digest, first, DECISION, NOW)
+    assert latest(store, "T") == entries_of(first)  # the new one has not issued yet
+    add_entries(store, entries_of(second))
+    assert latest(store, "T") == entries_of(second)
+    crown(store, TARGET, FIRST.digest, second, DECISION, LATER)
+    assert latest(store, "T") == entries_of(first)
+
+
+def test_what_an_artifact_issued_from_an_origin_is_found(store):
+    champion = filled(store)
+    origin = entries_of(champion)[0].origin
+    assert issued(store, TARGET, origin, champion.digest) == entries_of(champion)
+    assert issued(store, TARGET, origin - timedelta(days=1), champion.digest) == []
+    assert issued(store, "U-return-2", origin, champion.digest) == []
+    assert issued(store, TARGET, origin, SECOND.digest) == []
 
 
 ATTEMPTS = {

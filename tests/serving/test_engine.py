@@ -68,7 +68,7 @@ def bad_artifact(kind: str, store: SmallStore) -> tuple[str, str]:
         return artifact.digest, "expected target ^IXIC-return-2"
     artifact = small_artifact(seed=1, model=model)
     store.promote(artifact)
-    reasons = {"no graph": "does not load", "other graph": "golden", "other length": "while loading"}
+    reasons = {"no graph": "does not load", "other graph": "golden", "other length": "expected a graph that takes"}
     return artifact.digest, reasons[kind]
 
 
