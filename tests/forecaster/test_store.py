@@ -181,6 +181,12 @@ def test_a_value_that_returns_is_a_revision_too(store):
     assert facts.column("close")[facts.date == np.datetime64("2020-05-05")].tolist() == [11.25, 99.0, 11.25]
 
 
+def test_a_row_is_compared_with_what_was_known_last_not_with_what_was_written_last(store):
+    assert put_bars(store, [bar(5, 99.0, known_at=LATER)]) == (1, 0)
+    assert put_bars(store, [bar(5, 11.25)], NOW) == (0, 1)
+    assert put_bars(store, [bar(5, 99.0)], LATER + timedelta(days=1)) == (0, 0)
+
+
 def test_observations_are_revised_alike(store):
     row = Row(date(2020, 4, 1), datetime(2020, 5, 8, tzinfo=UTC), (1.5,))
     for value, expected in ((1.5, (1, 0)), (1.5, (0, 0)), (1.75, (0, 1))):

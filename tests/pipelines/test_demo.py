@@ -1,10 +1,17 @@
 """The main job, end to end, in processes of its own."""
 
 import json
+import os
+import signal
+import socket
 import sqlite3
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
@@ -138,3 +145,46 @@ def test_nothing_stored_is_a_pickle(small_home: HomeAndSummary) -> None:
     suffixes = {path.suffix for path in home.rglob("*") if path.is_file()}
     assert suffixes.isdisjoint({".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib"})
     assert not [p for p in home.rglob("*") if p.is_file() and p.read_bytes()[:2] in (b"\x80\x04", b"\x80\x05")]
+
+
+def test_mlflow_serves_the_champion(small_home: HomeAndSummary) -> None:
+    home, _ = small_home
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [Path(sys.executable).parent / "mlflow", "models", "serve", "-m", "models:/^GSPC-return-2@champion"]
+    environment = {
+        **os.environ,
+        "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}",
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    options = ["--env-manager", "local", "--port", str(port)]
+    service = subprocess.Popen(
+        [*command, *options],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client:
+            wait_until_up(client)
+            context = np.zeros((1, 24, 3)).tolist()
+            answer = client.post("/invocations", json={"inputs": context})
+        assert answer.status_code == 200, answer.text
+        assert np.array(answer.json()["predictions"]["quantiles"]).shape == (1, 2, 25)
+    finally:
+        os.killpg(service.pid, signal.SIGTERM)
+        service.wait(20)
+
+
+def wait_until_up(client: httpx.Client) -> None:
+    for _ in range(600):
+        try:
+            if client.get("/ping").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    pytest.fail("mlflow models serve did not come up in a minute")
