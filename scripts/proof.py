@@ -18,7 +18,7 @@ ROW = re.compile(r"^\| (?P<claim>[^|]+) \| `(?P<command>[^`]+)` \|")
 def claims(page: Path) -> list[tuple[str, str]]:
     """Claim and command of each row, in order."""
     found = [ROW.match(line) for line in page.read_text("utf-8").splitlines()]
-    return [(row["claim"], row["command"]) for row in found if row]
+    return [(row["claim"], row["command"]) for row in found if row and row["claim"] != "claim"]  # not the heads
 
 
 def main() -> int:
