@@ -11,7 +11,7 @@ from forecaster.contract import Floats
 
 def bandwidth(count: int, horizon: int) -> int:
     """HAC lag: n^(1/3), and at least 2H so that overlapping targets (MA of order H - 1) are weighed in."""
-    return max(2 * horizon, math.ceil(math.cbrt(count)))
+    return max(2 * horizon, math.ceil(round(math.cbrt(count), 9)))
 
 
 def standard_error(series: Floats, lag: int) -> float:
