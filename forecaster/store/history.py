@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Engine, Select, Table, insert, select, union_all
+from sqlalchemy import Connection, Engine, Select, Table, insert, select
 
 from forecaster.contract import Floats
 from forecaster.errors import UnknownSymbol
@@ -134,10 +134,3 @@ def read_facts(engine: Engine, as_of: datetime, subjects: Iterable[str] | None =
 
 def _rows(connection: Connection, query: Select[Any], key: Any, subjects: Iterable[str] | None) -> Sequence[Any]:
     return connection.execute(query if subjects is None else query.where(key.in_(sorted(subjects)))).all()
-
-
-def known_subjects(engine: Engine) -> set[str]:
-    """Symbols and series that have at least one row."""
-    both = union_all(select(bar.c.symbol).distinct(), select(observation.c.series).distinct())
-    with reading(engine).connect() as connection:
-        return set(connection.scalars(both))

@@ -135,6 +135,3 @@ forecast = Table(
     Column("issued_at", UtcDateTime, nullable=False),
     UniqueConstraint("symbol", "origin", "target", "horizon", "digest", name="uq_forecast"),
 )
-
-APPEND_ONLY = ("promotion", "forecast")
-"""Tables whose rows the database itself refuses to change or delete."""

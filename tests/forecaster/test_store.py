@@ -33,7 +33,6 @@ from forecaster.store.history import (
     add_observations,
     add_rejected,
     find_instrument,
-    known_subjects,
     read_facts,
 )
 from forecaster.store.ledger import Entry, add_entries, issued, latest
@@ -224,7 +223,6 @@ def test_facts_are_of_the_subjects_that_were_asked_for(store):
     assert set(read_facts(store, LATER).subject) == {"T", "M"}
     assert set(read_facts(store, LATER, ["M"]).subject) == {"M"}
     assert len(read_facts(store, LATER, [])) == 0
-    assert known_subjects(store) == {"T", "M"}
 
 
 def test_an_instant_keeps_its_zone_and_microsecond(store):
