@@ -152,13 +152,15 @@ def compare(
     database: DatabaseOption = None,
     tracking: TrackingOption = None,
 ) -> None:
-    """Score every trained model on years it never saw, beside the random walk."""
+    """Score every trained model on years it never saw, beside the random walk; recorded in MLflow."""
     from pipelines import terminal as show
     from pipelines.compare import compare as run_compare
+    from pipelines.record import record
 
     terminal = _terminal(as_json)
     workspace = _open(home, run, database, tracking)
     found = run_compare(workspace.trained(), workspace.config.baseline.name, workspace.windows, workspace.spans)
+    record(workspace.notebook, found, workspace.snapshot.digest, workspace.now)
     value = {"snapshot": workspace.snapshot.digest, "leaderboard": found.table(), "candidate": found.candidate}
     terminal.result(value, show.leaderboard(found))
 

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import report
-from pipelines.compare import Comparison, compare
+from pipelines.compare import compare
 from pipelines.fetch import fetch
-from pipelines.issue import Issued, issue
+from pipelines.issue import issue
 from pipelines.promote import Promoted, promote
+from pipelines.record import record
 from pipelines.report import Story
 from pipelines.sources.registry import open_source
 from pipelines.train import scored_jobs, train_all
@@ -28,37 +29,16 @@ def demo(workspace: Workspace, say: Say, progress_bar: bool = False) -> tuple[di
     trained = train_all(workspace.bench, scored_jobs(workspace.bench, workspace.spans), say, progress_bar)
     comparison = compare(trained, config.baseline.name, workspace.windows, workspace.spans)
     say(f"compared  {len(trained)} models on {comparison.origins} origins; validation chose {comparison.candidate}")
+    drawn = record(workspace.notebook, comparison, workspace.snapshot.digest, workspace.now)
     promoted = promote(workspace.bench, trained, comparison, progress_bar)
     say(f"promoted  {promoted.trained.name} version {promoted.champion.version}: {promoted.reason}")
     issued = issue(workspace.engine, config, config.target.symbol, workspace.now)
     say(f"issued    {issued.symbol} from {issued.origin} for {issued.sessions[0]} to {issued.sessions[-1]}")
     baseline = next(one for one in trained if one.name == comparison.baseline)
     story = Story(config, workspace.snapshot.digest, workspace.windows, comparison, promoted, baseline, issued)
-    page = publish(workspace, story)
+    page = report.write(story, drawn, workspace.home.reports)
     say(f"report    {page}")
     return summary(story, page), story, page
-
-
-def publish(workspace: Workspace, story: Story) -> Path:
-    """The report on disk and in MLflow; its path."""
-    comparison = story.comparison
-    drawn = report.draw(story, workspace.notebook)
-    workspace.notebook.log_comparison(
-        comparison.key, story.snapshot, merits(comparison), {"rows": comparison.table()}, drawn, now_ms(workspace)
-    )
-    return report.write(story, drawn, workspace.home.reports)
-
-
-def merits(comparison: Comparison) -> dict[str, dict[str, float]]:
-    """Figures of merit by the MLflow run of each model's training."""
-    names = ("crps", "crps_1", "skill", "skill_se", "dm_p", "dm_p_holm", "pinball", "mae", "validation_skill")
-    coverage = ("coverage_50", "coverage_80", "coverage_95")
-    return {row.run_id: {name: getattr(row, name) for name in (*names, *coverage)} for row in comparison.rows}
-
-
-def now_ms(workspace: Workspace) -> int:
-    """The workspace's moment as MLflow counts it."""
-    return int(workspace.now.timestamp() * 1000)
 
 
 def summary(story: Story, page: Path) -> dict[str, Any]:
@@ -67,7 +47,7 @@ def summary(story: Story, page: Path) -> dict[str, Any]:
         "snapshot": story.snapshot,
         "leaderboard": story.comparison.table(),
         "champion": champion(story.promoted),
-        "forecast": forecast(story.issued),
+        "forecast": story.issued.record(),
         "report": str(page),
     }
 
@@ -83,8 +63,3 @@ def champion(promoted: Promoted) -> dict[str, Any]:
         "moved": promoted.moved,
         "checks": promoted.champion.decision["checks"],
     }
-
-
-def forecast(issued: Issued) -> dict[str, Any]:
-    """The forecast as plain values."""
-    return issued.record()

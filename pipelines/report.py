@@ -18,7 +18,6 @@ from pipelines.compare import Comparison
 from pipelines.config import RunConfig
 from pipelines.issue import Issued
 from pipelines.promote import Promoted
-from pipelines.tracking import Notebook
 from pipelines.train import Trained
 
 _PAST = 31  # closes shown before the fan
@@ -38,28 +37,16 @@ class Story:
     issued: Issued
 
 
-def draw(story: Story, notebook: Notebook) -> dict[str, Figure]:
-    """The report's figures by name."""
-    comparison = story.comparison
-    networks = [row for row in comparison.rows if row.epochs]
-    best = [comparison.baseline, *(row.name for row in comparison.rows if row.name != comparison.baseline)][:5]
-    curves = {row.name: _history(notebook, row.run_id) for row in networks}
-    gradients = {row.name: np.array(notebook.curve(row.run_id, "gradient_by_age")) for row in networks}
-    return {
-        "fan": _fan(story),
-        "leaderboard": figures.leaderboard(comparison.table(), comparison.origins, comparison.first, comparison.last),
-        "calibration": figures.calibration(comparison.reliability, best),
-        "training": figures.training_curves(curves),
-        "gradient": figures.gradient_through_time(gradients),
-    }
-
-
 def write(story: Story, drawn: Mapping[str, Figure], folder: Path) -> Path:
-    """Write page and pictures under a folder named after the comparison; the page's path."""
+    """Write page and pictures under a folder named after the comparison; the page's path.
+
+    Arguments:
+        drawn: The comparison's figures, to which the fan chart is added.
+    """
     home = folder / story.comparison.key[:12]
     home.mkdir(parents=True, exist_ok=True)
     pictures = {}
-    for name, figure in drawn.items():
+    for name, figure in {**drawn, "fan": _fan(story)}.items():
         buffer = BytesIO()
         figure.savefig(buffer, format="png", metadata={"Software": None})
         (home / f"{name}.png").write_bytes(buffer.getvalue())
@@ -85,9 +72,3 @@ def _fan(story: Story) -> Figure:
         np.array(issued.price_quantiles),
         issued.origin_close * np.exp(walk),
     )
-
-
-def _history(notebook: Notebook, run_id: str) -> list[dict[str, float]]:
-    names = ("train_loss", "validation_loss")
-    columns = [notebook.curve(run_id, name) for name in names]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

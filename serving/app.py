@@ -60,7 +60,7 @@ async def _follow(engine: ChampionEngine, pause: float, looked: asyncio.Event) -
     while True:
         try:
             await asyncio.to_thread(engine.refresh)
-        except Exception:
+        except Exception:  # whatever it was, the last good champions answer and the next look may succeed
             log.exception("refresh failed")
         looked.set()
         await asyncio.sleep(pause)

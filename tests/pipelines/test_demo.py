@@ -91,6 +91,8 @@ def test_single_verbs_do_the_same_steps(small_home: HomeAndSummary, tmp_path: Pa
     assert [one["name"] for one in verb("train", "lstm", "naive")["trained"]] == ["naive", "lstm"]
     assert [one["fresh"] for one in verb("train")["trained"]] == [False, True, False]
     assert scores(verb("compare")) == scores(first)
+    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
+        assert connection.execute("SELECT COUNT(*) FROM tags WHERE key = 'comparison'").fetchone() == (1,)
     assert verb("promote")["champion"]["digest"] == first["champion"]["digest"]
     assert verb("forecast", "^GSPC")["price_quantiles"] == first["forecast"]["price_quantiles"]
 
