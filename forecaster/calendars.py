@@ -26,8 +26,10 @@ class Calendar:
     venue: str
     sessions: Dates
     """[T] datetime64[D], ascending."""
-    cutoffs: Dates
-    """[T] datetime64[us], UTC."""
+    opens: Dates
+    """[T] datetime64[us], UTC: when trading begins."""
+    closes: Dates
+    """[T] datetime64[us], UTC: when trading ends, half days included."""
 
     @classmethod
     def of(cls, venue: str, start: date, end: date) -> Self:
@@ -38,17 +40,25 @@ class Calendar:
         """
         try:
             # Explicit bounds: the library's default is a rolling window that ends next year and begins 20 years ago.
-            schedule = exchange_calendars.get_calendar(venue, start=start.isoformat(), end=end.isoformat()).closes
+            calendar = exchange_calendars.get_calendar(venue, start=start.isoformat(), end=end.isoformat())
         except InvalidCalendarName as error:
             raise ConfigError("venue", f"{venue!r} is not a venue that exchange_calendars knows") from error
-        sessions = schedule.index.to_numpy().astype("datetime64[D]")
-        closes = schedule.dt.tz_convert(None).to_numpy().astype("datetime64[us]")
-        return cls(venue, sessions, closes + SETTLE)
+        sessions = calendar.closes.index.to_numpy().astype("datetime64[D]")
+        opens, closes = (
+            instants.dt.tz_convert(None).to_numpy().astype("datetime64[us]")
+            for instants in (calendar.opens, calendar.closes)
+        )
+        return cls(venue, sessions, opens, closes)
+
+    @property
+    def cutoffs(self) -> Dates:
+        """[T] datetime64[us], UTC: from when a session's bar counts as settled."""
+        return self.closes + SETTLE
 
     def between(self, first: np.datetime64, last: np.datetime64) -> Self:
         """The part from session `first` to session `last`, both included."""
         inside = (self.sessions >= first) & (self.sessions <= last)
-        return type(self)(self.venue, self.sessions[inside], self.cutoffs[inside])
+        return type(self)(self.venue, self.sessions[inside], self.opens[inside], self.closes[inside])
 
     def after(self, session: np.datetime64, count: int) -> Dates:
         """The next `count` sessions after `session` [count].

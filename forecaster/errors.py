@@ -4,7 +4,15 @@
     ├─ ConfigError(path, problem)               the run file or a setting is wrong
     ├─ HomeUnwritable(home, reason)             the home directory is full, read-only or not ours
     ├─ UnknownSymbol(symbol, known)             no source or store knows it
+    ├─ SourceError(source, subject, problem)    a source did not give what was asked
+    │  ├─ NotListed                             it has no such symbol or series
+    │  ├─ EmptyRange                            it has the symbol, but nothing in that range
+    │  ├─ SourceTemporary                       it failed in a way that passes
+    │  ├─ RateLimited                           it asked to be left alone
+    │  └─ ReplyRefused                          its reply is about something else, or cannot be right
     ├─ DataError                                the data cannot carry the run
+    │  ├─ DataStale(subject, since)             sessions have passed that the source did not deliver
+    │  ├─ Delisted(symbol, since)               its source has not known it for several sessions
     │  ├─ MissingSessions(symbol, sessions)     holes against the venue's calendar
     │  ├─ ChannelHole(channel, session)         a channel without a value where it must have one
     │  ├─ NoHistory(subject)                    nothing stored that was known by then
@@ -47,8 +55,51 @@ class UnknownSymbol(ForecasterError):
         super().__init__(f"unknown symbol {symbol[:16]!r}; known here: {', '.join(sorted(known)) or 'none'}")
 
 
+class SourceError(ForecasterError):
+    """A source did not give what was asked; `str()` of it never holds a key or a URL."""
+
+    def __init__(self, source: str, subject: str, problem: str) -> None:
+        super().__init__(f"{source}: {subject[:32]}: {problem}")
+
+
+class NotListed(SourceError):
+    """The source has no such symbol or series."""
+
+
+class EmptyRange(SourceError):
+    """The source has the symbol, but nothing in the range asked for."""
+
+
+class SourceTemporary(SourceError):
+    """The source failed in a way that passes: an outage, a broken reply, a deadline."""
+
+
+class RateLimited(SourceError):
+    """The source asked to be left alone; asking again soon makes it worse."""
+
+
+class ReplyRefused(SourceError):
+    """The reply is about another symbol or currency, or rewrites history in a way that cannot be right."""
+
+
 class DataError(ForecasterError):
     """The data as known cannot carry what was asked."""
+
+
+class DataStale(DataError):
+    def __init__(self, subject: str, since: str) -> None:
+        super().__init__(
+            f"{subject} is stale since {since}: its source did not deliver; run `forecaster fetch` again later "
+            "(nothing is trained on stale data)"
+        )
+
+
+class Delisted(DataError):
+    def __init__(self, symbol: str, since: str) -> None:
+        super().__init__(
+            f"{symbol} looks delisted: its source has not known it since {since}; its history is kept, "
+            "but nothing is forecast from it"
+        )
 
 
 class MissingSessions(DataError):

@@ -10,7 +10,8 @@ from forecaster.panel import as_known, build_panel
 
 DAY = np.timedelta64(1, "D")
 SESSIONS = np.datetime64("2020-03-02") + np.arange(5) * DAY
-CALENDAR = Calendar("XNYS", SESSIONS, SESSIONS.astype("datetime64[us]") + np.timedelta64(21, "h"))
+CLOSES = SESSIONS.astype("datetime64[us]") + np.timedelta64(20, "h") + np.timedelta64(30, "m")
+CALENDAR = Calendar("XNYS", SESSIONS, CLOSES - np.timedelta64(390, "m"), CLOSES)
 
 
 def facts_of(rows: list[tuple[str, str, str, float]]) -> Facts:
