@@ -29,6 +29,17 @@ SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")
 """What may be called a symbol at all; checked before a symbol reaches a source, a path or SQL."""
 
 
+def require_symbol(text: str) -> str:
+    """The text, if it may be called a symbol.
+
+    Raises:
+        ValueError: It may not.
+    """
+    if not SYMBOL.fullmatch(text):
+        raise ValueError(f"{text[:32]!r} is not a symbol (capital letters, digits and ^ . - =, at most 15)")
+    return text
+
+
 class Frozen(BaseModel):
     """Base of everything read from a file: immutable, and an unknown key is an error."""
 
@@ -48,9 +59,7 @@ class Target(Frozen):
     @field_validator("symbol")
     @classmethod
     def _is_symbol(cls, symbol: str) -> str:
-        if not SYMBOL.fullmatch(symbol):
-            raise ValueError(f"{symbol!r} is not a symbol (capital letters, digits and ^ . - =, at most 15)")
-        return symbol
+        return require_symbol(symbol)
 
     @property
     def key(self) -> str:

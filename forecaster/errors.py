@@ -9,6 +9,7 @@
     │  ├─ EmptyRange                            it has the symbol, but nothing in that range
     │  ├─ SourceTemporary                       it failed in a way that passes
     │  ├─ RateLimited                           it asked to be left alone
+    │  │  └─ LeftAlone                          it was not asked, after failures in a row
     │  └─ ReplyRefused                          its reply is about something else, or cannot be right
     ├─ DataError                                the data cannot carry the run
     │  ├─ DataStale(subject, since)             sessions have passed that the source did not deliver
@@ -78,6 +79,10 @@ class RateLimited(SourceError):
     """The source asked to be left alone; asking again soon makes it worse."""
 
 
+class LeftAlone(RateLimited):
+    """The source was not asked: it has failed several times in a row, and is probed only now and then."""
+
+
 class ReplyRefused(SourceError):
     """The reply is about another symbol or currency, or rewrites history in a way that cannot be right."""
 
@@ -116,8 +121,12 @@ class ChannelHole(DataError):
 
 
 class NoHistory(DataError):
-    def __init__(self, subject: str) -> None:
-        super().__init__(f"{subject}: nothing stored that was known by then; run `forecaster fetch` first")
+    def __init__(self, subject: str, recorded_only: bool = False) -> None:
+        super().__init__(
+            f"{subject}: nothing of which it was recorded when it became known; leave --recorded-only out"
+            if recorded_only
+            else f"{subject}: nothing stored that was known by then; run `forecaster fetch` first"
+        )
 
 
 class TooShort(DataError):

@@ -5,6 +5,7 @@ the two it was built from. Rows are sorted by subject, date and known_at; later 
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -15,7 +16,15 @@ from forecaster.contract import Dates, Floats
 
 BAR_FIELDS = ("open", "high", "low", "close", "volume")
 FIELDS = (*BAR_FIELDS, "value")
-"""Columns of `Facts.values`; a bar leaves `value` NaN, an observation leaves the others NaN."""
+"""Columns of `Facts.values`; a bar leaves `value` NaN, an observation or action leaves the others NaN."""
+
+ACTIONS = ("dividend", "split")
+"""Kinds of action: cash a share as traded on the ex-date; new shares for one old (1 takes a split back)."""
+
+
+def action_subject(symbol: str, kind: str) -> str:
+    """The name under which a symbol's actions of one kind stand among the facts, dated by ex-date: `AAPL#split`."""
+    return f"{symbol}#{kind}"
 
 
 @dataclass(frozen=True)
@@ -34,7 +43,7 @@ class Facts:
     @classmethod
     def of(cls, subject: NDArray[np.str_], date: Dates, known_at: Dates, values: Floats) -> Self:
         """Facts in canonical order, whatever order they came in."""
-        order = np.lexsort((known_at, date, subject))
+        order = np.lexsort((known_at, date, _numbers(subject)))
         return cls(
             subject[order],
             date[order].astype("datetime64[D]"),
@@ -42,13 +51,27 @@ class Facts:
             np.ascontiguousarray(values[order], dtype=np.float64),
         )
 
+    @classmethod
+    def joined(cls, parts: Iterable[tuple[str, Dates, Dates, Floats]]) -> Self:
+        """Facts from (subject, date [n], known_at [n], values [n, 6]), one part a subject or several."""
+        filled = sorted((part for part in parts if len(part[1])), key=lambda part: part[0])
+        if not filled:
+            nothing = np.empty(0, dtype="datetime64[D]")
+            return cls(
+                np.empty(0, dtype=np.str_), nothing, nothing.astype("datetime64[us]"), np.empty((0, len(FIELDS)))
+            )
+        names, dates, instants, values = zip(*filled, strict=True)
+        subject = np.repeat(np.array(names, dtype=np.str_), [len(part) for part in dates])
+        return cls.of(subject, np.concatenate(dates), np.concatenate(instants), np.concatenate(values))
+
     def known(self, as_of: np.datetime64) -> Self:
         """Only what the world could know at `as_of` (UTC)."""
         return self._where(self.known_at <= as_of)
 
     def about(self, subject: str) -> Self:
         """Only the rows of one subject."""
-        return self._where(self.subject == subject)
+        first = int(np.searchsorted(self.subject, subject, "left"))
+        return self._where(slice(first, int(np.searchsorted(self.subject, subject, "right"))))
 
     def column(self, field: str) -> Floats:
         """One of FIELDS [N]."""
@@ -63,8 +86,15 @@ class Facts:
         sha.update(np.where(np.isnan(self.values), np.nan, self.values).astype("<f8").tobytes())
         return sha.hexdigest()
 
-    def _where(self, keep: NDArray[np.bool_]) -> Self:
+    def _where(self, keep: NDArray[np.bool_] | slice) -> Self:
         return type(self)(self.subject[keep], self.date[keep], self.known_at[keep], self.values[keep])
 
     def __len__(self) -> int:
         return len(self.date)
+
+
+def _numbers(subject: NDArray[np.str_]) -> NDArray[np.intp]:
+    """Ranks [N] of the subjects; by runs, because sorting text row by row costs ten times as much."""
+    starts = np.flatnonzero(np.r_[True, subject[1:] != subject[:-1]][: len(subject)])
+    _, rank = np.unique(subject[starts], return_inverse=True)
+    return np.repeat(rank, np.diff(np.r_[starts, len(subject)]))

@@ -5,7 +5,7 @@ depends on rows <= t of the panel only; tests change everything after t and comp
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -91,7 +91,9 @@ class Channels:
     values: Floats
     """[T, C]."""
     close: Floats
-    """[T] of the target."""
+    """[T] of the target, adjusted for splits; NaN on a session without a bar."""
+    traded: Floats
+    """[T] of the target, as traded."""
 
 
 def parse(channel: str) -> tuple[str, str | None]:
@@ -129,7 +131,20 @@ def compute(panel: Panel, window: WindowSpec) -> Channels:
     values = np.column_stack(columns)
     ready = np.asarray(np.isfinite(values).all(axis=1))
     first = int(np.argmax(ready))
-    if not ready[first:].all():
-        hole = int(np.flatnonzero(~ready)[-1])
-        raise ChannelHole(window.channels[int(np.argmin(np.isfinite(values[hole])))], str(panel.sessions[hole]))
-    return Channels(panel.sessions[first:], values[first:], panel.column(panel.symbol, "close")[first:])
+    _require_no_holes(panel, window.channels, values, first)
+    close, traded = panel.column(panel.symbol, "close"), panel.traded("close")
+    return Channels(panel.sessions[first:], values[first:], close[first:], traded[first:])
+
+
+def _require_no_holes(panel: Panel, names: Sequence[str], values: Floats, first: int) -> None:
+    """Check that after the beginning a channel lacks a value only where a missing bar of the target explains it."""
+    for number, name in enumerate(names):
+        explained = np.zeros(len(values), dtype=bool)
+        for hole in np.flatnonzero(panel.holes):
+            explained[hole : hole + FEATURES[parse(name)[0]].warm_up + 1] = True
+        unexplained = ~np.isfinite(values[:, number]) & ~explained
+        unexplained[:first] = False
+        if unexplained.any() or not np.isfinite(values[:, number]).any():
+            raise ChannelHole(
+                name, str(panel.sessions[int(np.flatnonzero(unexplained)[-1]) if unexplained.any() else -1])
+            )

@@ -2,6 +2,7 @@
 
 An *origin* is a row index t: everything up to and including t is known, and the target is the cumulative log return
 to t+1 ... t+H. A *block* is a window whose later positions are all origins: one pass supervises K of them at once.
+A session without a bar is a hole: no context and no target reaches over it, and nothing is put in its place.
 """
 
 from dataclasses import dataclass
@@ -29,9 +30,11 @@ class Windows:
     values: Floats
     """[T, C]."""
     close: Floats
-    """[T]."""
+    """[T] as traded."""
     targets: Floats
-    """[T, H] cumulative log return from t to t+1 ... t+H; NaN where it lies past the end."""
+    """[T, H] cumulative log return from t to t+1 ... t+H, free of splits; NaN past the end and over a hole."""
+    whole: NDArray[np.bool_]
+    """[T] whether the L sessions up to t have all their values."""
 
     @classmethod
     def of(cls, channels: Channels, spec: WindowSpec, horizon: int) -> Self:
@@ -45,8 +48,21 @@ class Windows:
             raise TooShort("one window", count, spec.context)
         log_close = np.log(channels.close)
         ahead = np.concatenate((log_close, np.full(horizon, np.nan)))
-        targets = sliding_window_view(ahead[1:], horizon)[:count] - log_close[:, None]
-        return cls(spec, channels.sessions, channels.values, channels.close, targets)
+        targets: Floats = sliding_window_view(ahead[1:], horizon)[:count] - log_close[:, None]
+        finite = np.isfinite(channels.values).all(axis=1)
+        seen = np.concatenate((np.zeros(spec.context), np.cumsum(finite)))
+        whole = seen[spec.context :] - seen[: -spec.context] == spec.context
+        return cls(spec, channels.sessions, channels.values, channels.traded, targets, whole)
+
+    @property
+    def lost(self) -> int:
+        """Origins that a hole in their context costs."""
+        return int((~self.whole[self.spec.context - 1 :]).sum())
+
+    def known(self, until: int) -> Floats:
+        """Rows [N, C] up to row `until` that have all their values."""
+        rows = self.values[: until + 1]
+        return rows[np.isfinite(rows).all(axis=1)]
 
     def contexts(self, origins: Indices) -> NDArray[np.float32]:
         """The last L sessions at each origin [N, L, C].
@@ -68,7 +84,8 @@ class Windows:
             until: End of the span (exclusive); None for the last origin whose target is known.
             purge_before: First date of the next span: origins whose target ends after that span's first origin go.
         """
-        origins = np.arange(self.spec.context - 1, len(self.sessions) - self.targets.shape[1])
+        origins: Indices = np.arange(self.spec.context - 1, len(self.sessions) - self.targets.shape[1])
+        origins = origins[self.whole[origins] & np.isfinite(self.targets[origins]).all(axis=1)]
         sessions = self.sessions[origins]
         keep = np.ones(len(origins), dtype=bool)
         if first is not None:
@@ -127,16 +144,18 @@ def blocks(windows: Windows, origins: Indices, offset: int) -> Blocks:
     """Blocks whose supervised positions cover `origins` once, the tiling shifted by `offset` (0 <= offset < K).
 
     Arguments:
-        origins: A contiguous span of origins.
+        origins: A span of origins, ascending, contiguous but for holes. A block may hold a hole (as zeros): its
+            positions up to L - 1 after it are no origins, and those before it see only what is before.
     """
     supervised, last = windows.spec.supervised, int(origins[-1])
     ends = np.arange(last - offset, int(origins[0]) - 1, -supervised)
     positions = ends[:, None] + np.arange(1 - supervised, 1)
-    inside = positions >= origins[0]
+    inside = np.isin(positions, origins)
     if offset:  # the newest `offset` origins, for which a block of their own is laid over the last one
         tail = last + np.arange(1 - supervised, 1)
         ends = np.append(ends, last)
         positions = np.vstack((positions, tail))
-        inside = np.vstack((inside, (tail > last - offset) & (tail >= origins[0])))
+        inside = np.vstack((inside, (tail > last - offset) & np.isin(tail, origins)))
     targets = np.nan_to_num(windows.targets[positions])
-    return Blocks(windows.contexts(ends), targets.astype(np.float32), inside.astype(np.float32))
+    inputs = np.nan_to_num(windows.contexts(ends))
+    return Blocks(inputs, targets.astype(np.float32), inside.astype(np.float32))

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 failed with one clear line on stderr, 2 wrong usage.
 """
 
 import errno
+import os
 import sys
 import tempfile
 import traceback
@@ -43,6 +44,9 @@ DatabaseOption = Annotated[
 TrackingOption = Annotated[
     str | None, typer.Option("--tracking", envvar="MLFLOW_TRACKING_URI", help="MLflow URI; SQLite if left out.")
 ]
+RecordedOption = Annotated[
+    bool, typer.Option("--recorded-only", help="Refuse rows of which it is only assumed when they could be known.")
+]
 DEFAULT_HOME = Path(".forecaster")
 
 
@@ -52,12 +56,14 @@ def _home(home: Path, database: str | None, tracking: str | None) -> "Home":
     return Home(home, database or None, tracking or None)
 
 
-def _open(home: Path, run: Path | None, database: str | None, tracking: str | None) -> "Workspace":
+def _open(
+    home: Path, run: Path | None, database: str | None, tracking: str | None, recorded_only: bool = False
+) -> "Workspace":
     """The workspace of a command; the one place that asks the clock."""
     from pipelines.config import demo_path, load_config
     from pipelines.workspace import Workspace
 
-    return Workspace(_home(home, database, tracking), load_config(run or demo_path()), datetime.now(UTC))
+    return Workspace(_home(home, database, tracking), load_config(run or demo_path()), datetime.now(UTC), recorded_only)
 
 
 def _terminal(as_json: bool) -> "Terminal":
@@ -90,34 +96,42 @@ def demo(
 def fetch(
     home: HomeOption = DEFAULT_HOME,
     run: RunOption = None,
+    full: Annotated[bool, typer.Option("--full", help="Ask from the start, even about what is up to date.")] = False,
     as_json: JsonOption = False,
     database: DatabaseOption = None,
 ) -> None:
-    """Bring the store up to what the run's source knows."""
+    """Bring the store up to what the run's sources know; `--full` asks about everything again."""
     from pipelines import terminal as show
-    from pipelines.fetch import fetch as run_fetch
-    from pipelines.sources.registry import open_source
 
     terminal = _terminal(as_json)
     workspace = _open(home, run, database, None)
     data = workspace.config.data
-    source = open_source(workspace.config)
-    found = run_fetch(workspace.engine, source, data.symbols, data.series, workspace.now, terminal.say)
-    records = [asdict(one) for one in found]
-    terminal.result({"fetched": records}, show.rows("Fetched", records))
+    fetcher = workspace.fetcher(os.environ, lambda: datetime.now(UTC), full)
+    subjects = len(data.symbols) + len(data.series)
+    found = list(terminal.track(fetcher.fetch(data.symbols, data.series), subjects, "fetching"))
+    terminal.result({"fetched": [asdict(one) for one in found]}, show.fetched(found))
+    failed = [one for one in found if one.status not in ("ok", "overtaken")]
+    for one in failed:
+        terminal.say(f"{one.status}: {one.problem}")
+    if failed:
+        raise typer.Exit(1)
 
 
 @app.command()
 def snapshot(
     home: HomeOption = DEFAULT_HOME,
     run: RunOption = None,
+    recorded_only: RecordedOption = False,
     as_json: JsonOption = False,
     database: DatabaseOption = None,
 ) -> None:
     """Freeze what the store knows into the file that training reads."""
     terminal = _terminal(as_json)
-    written = _open(home, run, database, None).snapshot
-    terminal.result(asdict(written), f"{written.digest}  {written.rows} rows to {written.last}\n{written.path}")
+    written = _open(home, run, database, None, recorded_only).snapshot
+    known = f"{written.assumed:.0%} of them assumed to have been known when due, the rest recorded"
+    terminal.result(
+        asdict(written), f"{written.digest}  {written.rows} rows to {written.last}\n{known}\n{written.path}"
+    )
 
 
 @app.command()
@@ -125,6 +139,7 @@ def train(
     names: Annotated[list[str] | None, typer.Argument(help="Models or families of the run; all if left out.")] = None,
     home: HomeOption = DEFAULT_HOME,
     run: RunOption = None,
+    recorded_only: RecordedOption = False,
     as_json: JsonOption = False,
     database: DatabaseOption = None,
     tracking: TrackingOption = None,
@@ -133,7 +148,7 @@ def train(
     from pipelines.train import select, train_all
 
     terminal = _terminal(as_json)
-    workspace = _open(home, run, database, tracking)
+    workspace = _open(home, run, database, tracking, recorded_only)
     jobs = select(workspace.bench, workspace.spans, names or [])
     done = train_all(workspace.bench, jobs, terminal.say, terminal.interactive)
     records = [
@@ -148,6 +163,7 @@ def train(
 def compare(
     home: HomeOption = DEFAULT_HOME,
     run: RunOption = None,
+    recorded_only: RecordedOption = False,
     as_json: JsonOption = False,
     database: DatabaseOption = None,
     tracking: TrackingOption = None,
@@ -158,7 +174,7 @@ def compare(
     from pipelines.record import record
 
     terminal = _terminal(as_json)
-    workspace = _open(home, run, database, tracking)
+    workspace = _open(home, run, database, tracking, recorded_only)
     found = run_compare(workspace.trained(), workspace.config.baseline.name, workspace.windows, workspace.spans)
     record(workspace.notebook, found, workspace.snapshot.digest, workspace.now)
     value = {"snapshot": workspace.snapshot.digest, "leaderboard": found.table(), "candidate": found.candidate}
@@ -169,6 +185,7 @@ def compare(
 def promote(
     home: HomeOption = DEFAULT_HOME,
     run: RunOption = None,
+    recorded_only: RecordedOption = False,
     as_json: JsonOption = False,
     database: DatabaseOption = None,
     tracking: TrackingOption = None,
@@ -180,7 +197,7 @@ def promote(
     from pipelines.promote import promote as run_promote
 
     terminal = _terminal(as_json)
-    workspace = _open(home, run, database, tracking)
+    workspace = _open(home, run, database, tracking, recorded_only)
     trained = workspace.trained()
     found = run_compare(trained, workspace.config.baseline.name, workspace.windows, workspace.spans)
     promoted = run_promote(workspace.bench, trained, found, terminal.interactive)
@@ -278,8 +295,6 @@ def _disk_trouble(error: BaseException | None) -> str | None:
 
 def _asked_home() -> Path:
     """The home that this command line names, for a message."""
-    import os
-
     words = sys.argv
     named = [words[place + 1] for place, word in enumerate(words[:-1]) if word == "--home"]
     named += [word.removeprefix("--home=") for word in words if word.startswith("--home=")]

@@ -5,28 +5,36 @@ from collections.abc import Sequence
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self, get_args
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from forecaster import features
-from forecaster.contract import Frozen, Target, WindowSpec
+from forecaster.contract import Frozen, Target, WindowSpec, require_symbol
 from forecaster.errors import ConfigError
 from forecaster.families import AnyFamily
 from forecaster.families.naive import NaiveFamily
 from forecaster.training.config import TrainingConfig
+from pipelines.sources.registry import AnyBars, AnyMacro
+from pipelines.sources.sample import SampleSource
 
 
 class DataConfig(Frozen):
     """What is fetched, from where."""
 
-    source: Literal["sample", "files"]
-    folder: Path | None = None
-    """Where the source `files` finds one file a symbol."""
     symbols: tuple[str, ...]
     """Symbols whose bars are kept."""
     series: tuple[str, ...] = ()
     """Macro series whose observations are kept."""
+    bars: AnyBars = SampleSource()
+    """Source of the symbols."""
+    macro: AnyMacro = SampleSource()
+    """Source of the series."""
+
+    @field_validator("symbols")
+    @classmethod
+    def _are_symbols(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(require_symbol(symbol) for symbol in symbols)
 
 
 class SplitConfig(Frozen):
@@ -105,20 +113,26 @@ def _first_problem(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return f"unknown key {where!r}; allowed here: {', '.join(_allowed(first['loc'][:-1]))}"
     if first["type"] == "union_tag_invalid":
-        return f"{where}: unknown family {first['ctx']['tag']!r}; allowed: {first['ctx']['expected_tags']}"
+        kind = first["ctx"]["discriminator"].strip("'")
+        return f"{where}: unknown {kind} {first['ctx']['tag']!r}; allowed: {first['ctx']['expected_tags']}"
     message = first["msg"].removeprefix("Value error, ")
     return f"{where}: {message}" if where else message
 
 
 def _allowed(location: Sequence[int | str]) -> list[str]:
-    """Keys of the model at a pydantic error location such as ("models", 3, "lstm")."""
-    model: type[BaseModel] = RunConfig
+    """Keys of the model at a pydantic error location such as ("models", 3, "lstm") or ("data", "bars", "files")."""
+    models: list[type[BaseModel]] = [RunConfig]
     for part in location:
-        if part in model.model_fields:
-            annotation: Any = model.model_fields[str(part)].annotation
-            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-                model = annotation
-        else:
-            members = get_args(get_args(AnyFamily)[0])
-            model = next((m for m in members if m.model_fields["family"].default == part), model)
-    return sorted(model.model_fields)
+        fields = [model.model_fields[str(part)] for model in models if part in model.model_fields]
+        if fields:
+            models = _models(fields[0].annotation)
+        elif isinstance(part, str):  # the tag of one member of a union
+            models = [model for model in models if part in {field.default for field in model.model_fields.values()}]
+    return sorted({name for model in models for name in model.model_fields})
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Every model that an annotation speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]

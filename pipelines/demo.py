@@ -1,17 +1,16 @@
 """Demo: the verbs in their order, on the run file that ships with the package."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pipelines import report
 from pipelines.compare import compare
-from pipelines.fetch import fetch
 from pipelines.issue import issue
 from pipelines.promote import Promoted, promote
 from pipelines.record import record
 from pipelines.report import Story
-from pipelines.sources.registry import open_source
 from pipelines.train import scored_jobs, train_all
 from pipelines.workspace import Workspace
 
@@ -21,11 +20,12 @@ Say = Callable[[str], None]
 def demo(workspace: Workspace, say: Say, progress_bar: bool = False) -> tuple[dict[str, Any], Story, Path]:
     """Fetch, snapshot, train, compare, promote, issue, report; the summary, the story, the report's path."""
     config = workspace.config
-    source = open_source(config)
-    fetched = fetch(workspace.engine, source, config.data.symbols, config.data.series, workspace.now, lambda _: None)
+    fetcher = workspace.fetcher(os.environ, lambda: workspace.now)
+    fetched = list(fetcher.fetch(config.data.symbols, config.data.series))
     added = sum(one.inserted + one.revised for one in fetched)
-    say(f"fetched   {len(fetched)} subjects from {source.name}, {added} new rows")
-    say(f"snapshot  {workspace.snapshot.digest[:12]}, {workspace.snapshot.rows} rows to {workspace.snapshot.last}")
+    say(f"fetched   {len(fetched)} subjects from {config.data.bars.source}, {added} new rows")
+    frozen = workspace.snapshot
+    say(f"snapshot  {frozen.digest[:12]}, {frozen.rows} rows to {frozen.last}, {frozen.assumed:.0%} assumed")
     trained = train_all(workspace.bench, scored_jobs(workspace.bench, workspace.spans), say, progress_bar)
     comparison = compare(trained, config.baseline.name, workspace.windows, workspace.spans)
     say(f"compared  {len(trained)} models on {comparison.origins} origins; validation chose {comparison.candidate}")

@@ -1,23 +1,51 @@
-"""Fetch: source -> checked rows -> store. Idempotent: a second fetch of the same data adds nothing."""
+"""Fetch: source -> what is believed -> store. Idempotent: a second fetch of the same data adds no row to it.
+
+Each subject is one transaction with its line in the log of visits, so a fetch may stop anywhere and the next one goes
+on: what has been asked since there can be news is not asked again.
+"""
 
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
 
-import numpy as np
 import pandas as pd
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from forecaster.calendars import Calendar
 from forecaster.contract import SYMBOL
-from forecaster.errors import UnknownSymbol
-from forecaster.facts import BAR_FIELDS
-from forecaster.store import history
-from forecaster.store.history import Instrument, Rejected, Row
-from pipelines.sources.base import Source
+from forecaster.errors import (
+    EmptyRange,
+    LeftAlone,
+    NotListed,
+    RateLimited,
+    ReplyRefused,
+    SourceError,
+    SourceTemporary,
+    UnknownSymbol,
+)
+from forecaster.facts import ACTIONS, BAR_FIELDS
+from forecaster.store import history, visits
+from forecaster.store.database import reading
+from forecaster.store.history import Instrument, Row
+from forecaster.store.visits import Status, Visit
+from pipelines.coverage import Coverage, calendar_around, coverage
+from pipelines.quality import Checked, check
+from pipelines.sources.base import BAR_COLUMNS, BarSource, Published, Reply, SeriesSource
 
 log = logging.getLogger(__name__)
+
+OVERLAP = timedelta(days=10)
+"""How far before the newest stored bar a source is asked again: vendors still correct the last few sessions."""
+
+_STATUS: dict[type[SourceError], Status] = {
+    NotListed: "unknown",
+    EmptyRange: "empty",
+    SourceTemporary: "temporary",
+    RateLimited: "deferred",
+    ReplyRefused: "refused",
+}
+_NEUTRAL = {"split": 1.0, "dividend": 0.0}  # what is left of an action that its source has taken back
 
 
 @dataclass(frozen=True)
@@ -25,90 +53,208 @@ class Fetched:
     """What a fetch did to one symbol or series."""
 
     subject: str
-    inserted: int
-    revised: int
-    quarantined: int
-    missing_sessions: int
-    first: str
-    last: str
+    status: Status
+    inserted: int = 0
+    revised: int = 0
+    quarantined: int = 0
+    missing_sessions: list[str] = field(default_factory=list)
+    """Sessions of the venue, between the first and the last stored bar, that have none."""
+    stale_since: str | None = None
+    """First settled session that the store lacks after its newest bar."""
+    first: str | None = None
+    last: str | None = None
+    problem: str | None = None
 
 
-def fetch(
-    engine: Engine,
-    source: Source,
-    symbols: Iterable[str],
-    series: Iterable[str],
-    now: datetime,
-    progress: Callable[[str], None],
-) -> list[Fetched]:
-    """Bring the store up to what the source knows; each subject is one transaction.
+@dataclass(frozen=True)
+class Fetcher:
+    """Who is asked, where it is written, what time it is."""
+
+    engine: Engine
+    bars: BarSource
+    macro: SeriesSource
+    clock: Callable[[], datetime]
+    full: bool = False
+    """Ask for everything, even where nothing new can be known."""
+
+    def fetch(self, symbols: Iterable[str], series: Iterable[str]) -> Iterator[Fetched]:
+        """Bring the store up to what the sources know, subject by subject; one that fails does not stop the others.
+
+        Raises:
+            UnknownSymbol: Something that cannot be a symbol is among them; nothing has been asked.
+        """
+        symbols = list(symbols)
+        for symbol in symbols:
+            if not SYMBOL.fullmatch(symbol):
+                raise UnknownSymbol(symbol, ())
+        for symbol in symbols:
+            yield _told(self._symbol(symbol))
+        for name in series:
+            yield _told(self._series(name))
+
+    def _symbol(self, symbol: str) -> Fetched:
+        now, instrument = self.clock(), history.all_instruments(self.engine).get(symbol)
+        stored = None
+        if instrument is not None:
+            with reading(self.engine).connect() as connection:
+                stored = coverage(connection, instrument, now)
+        if stored is not None and self._is_answered(self.bars, symbol, stored.settled_at):
+            return _report(symbol, "ok", stored)
+        try:
+            self._may_ask(self.bars, symbol, now)
+            again = stored is None or self.full or not self.bars.remote
+            since = None if again or stored is None else stored.dates[-1] - OVERLAP
+            return self._keep_bars(self.bars.bars(symbol, since, now), instrument, now)
+        except SourceError as error:
+            return self._failed(self.bars, symbol, error, stored, now)
+
+    def _series(self, series: str) -> Fetched:
+        now = self.clock()
+        midnight = datetime.combine(now.date(), time(), UTC)
+        if self._is_answered(self.macro, series, midnight):  # what is published today counts from tomorrow
+            return Fetched(series, "ok")
+        try:
+            self._may_ask(self.macro, series, now)
+            # All periods, each time: statistics offices revise years back.
+            return self._keep_observations(self.macro.observations(series, None, now), now)
+        except SourceError as error:
+            return self._failed(self.macro, series, error, None, now)
+
+    def _is_answered(self, source: BarSource | SeriesSource, subject: str, since: datetime) -> bool:
+        """Whether the source has answered about a subject since there can be news of it."""
+        if self.full or not source.remote:
+            return False
+        done = visits.last_visit(self.engine, subject, ("ok",))
+        return done is not None and done.asked_at >= since
+
+    def _may_ask(self, source: BarSource | SeriesSource, subject: str, now: datetime) -> None:
+        if source.remote and visits.is_open(self.engine, source.name, now):
+            raise LeftAlone(source.name, subject, f"not asked after {visits.FAILURES} failures in a row; try later")
+
+    def _keep_bars(self, reply: Reply, instrument: Instrument | None, now: datetime) -> Fetched:
+        symbol, sessions = reply.listing.symbol, reply.bars["session"]
+        entry = Instrument(symbol, reply.listing.venue, reply.listing.currency, self.bars.name)
+        _require_same(entry, instrument)
+        if sessions.empty:
+            raise EmptyRange(self.bars.name, symbol, "no bars in the range asked for")
+        first, last = sessions.min().date(), sessions.max().date()
+        calendar = calendar_around(entry.venue, first, max(last, now.date()))
+        kept = history.bars_of(symbol)
+        with self.engine.begin() as connection:
+            history.lock(connection, symbol)
+            if visits.overtaken(connection, symbol, now):
+                return Fetched(symbol, "overtaken", problem="a later question was answered first")
+            checked = check(reply, calendar, now, _frame(history.latest_rows(connection, kept, first)))
+            history.add_instrument(connection, entry)
+            inserted, revised = history.add_rows(connection, kept, _bar_rows(checked.bars, calendar), now)
+            _add_actions(connection, symbol, checked, (first, last), now)
+            quarantined = history.add_rejected(connection, symbol, checked.rejected, now)
+            done = _report(symbol, "ok", coverage(connection, entry, now))
+            done = replace(done, inserted=inserted, revised=revised, quarantined=quarantined)
+            _log(connection, self.bars.name, done, now)
+        return done
+
+    def _keep_observations(self, found: Published, now: datetime) -> Fetched:
+        known = found.observations[found.observations["known_at"] <= pd.Timestamp(now)]
+        triples = zip(known["period"], known["known_at"], known["value"], strict=True)
+        rows = [Row(period.date(), known_at.to_pydatetime(), (float(value),)) for period, known_at, value in triples]
+        kept = history.observations_of(found.series)
+        with self.engine.begin() as connection:
+            history.lock(connection, found.series)
+            if visits.overtaken(connection, found.series, now):
+                return Fetched(found.series, "overtaken", problem="a later question was answered first")
+            add = history.add_archive if found.recorded else history.add_rows
+            inserted, revised = add(connection, kept, rows, now)
+            dates = history.dates(connection, kept)
+            first, last = (str(dates[0]), str(dates[-1])) if dates else (None, None)
+            done = Fetched(found.series, "ok", inserted, revised, first=first, last=last)
+            _log(connection, self.macro.name, done, now)
+        return done
+
+    def _failed(
+        self,
+        source: BarSource | SeriesSource,
+        subject: str,
+        error: SourceError,
+        stored: Coverage | None,
+        now: datetime,
+    ) -> Fetched:
+        """Write down that there was no answer; what is stored stays as it is."""
+        status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
+        if status == "unknown" and stored is not None:  # a live symbol can be unknown once
+            instants = [*visits.unknown_at(self.engine, subject), now]
+            status = "delisted" if stored.sessions_among(instants) >= visits.DELISTED_AFTER else status
+        done = replace(_report(subject, status, stored), problem=str(error))
+        if stored is None:
+            answered = visits.last_visit(self.engine, subject, ("ok",))
+            if answered is not None and answered.asked_at.date() < now.date():
+                done = replace(done, stale_since=str(answered.asked_at.date() + timedelta(days=1)))
+        with self.engine.begin() as connection:
+            _log(connection, source.name, done, now, asked=not isinstance(error, LeftAlone))
+        return done
+
+
+def _require_same(entry: Instrument, known: Instrument | None) -> None:
+    """A symbol keeps its currency and venue: pence for pounds is another series of numbers.
 
     Raises:
-        UnknownSymbol: The source has no such symbol or series; what was fetched before stays.
+        ReplyRefused: It does not.
     """
-    reports = []
-    for symbol in symbols:
-        if not SYMBOL.fullmatch(symbol):
-            raise UnknownSymbol(symbol, ())
-        reports.append(_fetch_bars(engine, source, symbol, now))
-        progress(symbol)
-    for name in series:
-        reports.append(_fetch_observations(engine, source, name, now))
-        progress(name)
-    return reports
+    for what in ("currency", "venue"):
+        if known is not None and getattr(entry, what) != getattr(known, what):
+            change = f"{what} was {getattr(known, what)} and is {getattr(entry, what)} now"
+            raise ReplyRefused(entry.source, entry.symbol, f"{change}; nothing was stored")
 
 
-def _fetch_bars(engine: Engine, source: Source, symbol: str, now: datetime) -> Fetched:
-    listing, frame = source.listing(symbol), source.bars(symbol)
-    first, last = frame["session"].min().date(), frame["session"].max().date()
-    calendar = Calendar.of(listing.venue, first - timedelta(days=7), last + timedelta(days=7))
+def _bar_rows(bars: pd.DataFrame, calendar: Calendar) -> list[Row]:
+    """Believed bars, each known from its session's cut-off."""
     known_at = dict(zip(calendar.sessions.tolist(), calendar.cutoffs.tolist(), strict=True))
-    rows, rejected = [], []
-    for session, *prices in frame[["session", *BAR_FIELDS]].itertuples(index=False):
-        day, values = session.date(), tuple(float(price) for price in prices)
-        reason = _distrust(values, day in known_at)
-        if reason:
-            rejected.append(Rejected(day, reason, {f: repr(v) for f, v in zip(BAR_FIELDS, values, strict=True)}))
-        elif pd.Timestamp(known_at[day], tz="UTC") <= pd.Timestamp(now):  # an open session's bar is not settled
-            rows.append(Row(day, pd.Timestamp(known_at[day], tz="UTC").to_pydatetime(), values))
-    expected = calendar.between(np.datetime64(first), np.datetime64(last)).sessions
-    missing = len(set(expected.tolist()) - {row.date for row in rows})
-    with engine.begin() as connection:
-        entry = Instrument(symbol, listing.venue, listing.currency, source.name)
-        history.add_instrument(connection, entry)
-        inserted, revised = history.add_bars(connection, symbol, rows, now)
-        quarantined = history.add_rejected(connection, symbol, rejected, now)
-    return _report(symbol, inserted, revised, quarantined, missing, rows)
+    days = bars["session"].dt.date
+    values = bars[list(BAR_FIELDS)].to_numpy(dtype=float).tolist()
+    return [Row(day, known_at[day].replace(tzinfo=UTC), tuple(row)) for day, row in zip(days, values, strict=True)]
 
 
-def _distrust(values: tuple[float, ...], is_session: bool) -> str | None:
-    """Why a bar is not believed, or None."""
-    open_, high, low, close, volume = values
-    if not np.isfinite(values).all():
-        return "not finite"
-    if min(open_, high, low, close) <= 0:
-        return "price not positive"
-    if high < max(open_, close, low) or low > min(open_, close):
-        return "high and low do not hold open and close"
-    if volume < 0:
-        return "volume negative"
-    return None if is_session else "not a session of the venue"
+def _add_actions(connection: Connection, symbol: str, checked: Checked, span: tuple[date, date], now: datetime) -> None:
+    """Believed actions, each known from its ex-date; what the source no longer tells of the span is taken back."""
+    doubted = {(row.date, row.row.get("kind")) for row in checked.rejected}
+    for kind in ACTIONS:
+        kept = history.actions_of(symbol, kind)
+        told = checked.actions[checked.actions["kind"] == kind]
+        values = dict(zip(told["session"].dt.date, told["value"].astype(float), strict=True))
+        for row in history.latest_rows(connection, kept, span[0]):
+            if row.date <= span[1] and row.date not in values and (row.date, kind) not in doubted:
+                values[row.date] = _NEUTRAL[kind]
+        rows = [Row(day, datetime.combine(day, time(), UTC), (value,)) for day, value in sorted(values.items())]
+        history.add_rows(connection, kept, rows, now)
 
 
-def _fetch_observations(engine: Engine, source: Source, series: str, now: datetime) -> Fetched:
-    publication, frame = source.publication(series), source.observations(series)
-    known_at = publication.known_at(frame["period"])
-    known = known_at <= pd.Timestamp(now)
-    triples = zip(frame["period"][known], known_at[known], frame["value"][known], strict=True)
-    rows = [Row(period.date(), known.to_pydatetime(), (float(value),)) for period, known, value in triples]
-    with engine.begin() as connection:
-        inserted, revised = history.add_observations(connection, series, rows, now)
-    return _report(series, inserted, revised, 0, 0, rows)
+def _frame(rows: list[Row]) -> pd.DataFrame | None:
+    """Stored bars as a source would give them; None where there are none."""
+    if not rows:
+        return None
+    table = [(pd.Timestamp(row.date), *row.values) for row in rows]
+    return pd.DataFrame(table, columns=list(BAR_COLUMNS))
 
 
-def _report(subject: str, inserted: int, revised: int, quarantined: int, missing: int, rows: list[Row]) -> Fetched:
-    dates = [str(row.date) for row in rows] or ["never"]
-    log.info(
-        "fetched", extra={"subject": subject, "inserted": inserted, "revised": revised, "quarantined": quarantined}
+def _report(subject: str, status: Status, stored: Coverage | None) -> Fetched:
+    if stored is None:
+        return Fetched(subject, status)
+    return Fetched(
+        subject,
+        status,
+        missing_sessions=[str(session) for session in stored.missing],
+        stale_since=None if stored.stale_since is None else str(stored.stale_since),
+        first=str(stored.dates[0]),
+        last=str(stored.dates[-1]),
     )
-    return Fetched(subject, inserted, revised, quarantined, missing, dates[0], dates[-1])
+
+
+def _log(connection: Connection, source: str, done: Fetched, now: datetime, asked: bool = True) -> None:
+    stale = None if done.stale_since is None else date.fromisoformat(done.stale_since)
+    visits.add_visit(connection, Visit(done.subject, source, now, asked, done.status, done.problem, stale))
+
+
+def _told(done: Fetched) -> Fetched:
+    log.info("fetched", extra={"subject": done.subject, "status": done.status, "inserted": done.inserted,
+                               "revised": done.revised, "quarantined": done.quarantined})  # fmt: skip
+    return done

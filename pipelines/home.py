@@ -36,6 +36,11 @@ class Home:
         return self.root / "snapshots"
 
     @property
+    def sources(self) -> Path:
+        """What clients of sources keep: cookies, time zones."""
+        return self.root / "sources"
+
+    @property
     def reports(self) -> Path:
         return self.root / "reports"
 

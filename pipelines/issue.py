@@ -9,13 +9,14 @@ import numpy as np
 from sqlalchemy import Engine
 
 from forecaster.contract import LEVELS, Floats
-from forecaster.errors import UnknownSymbol
+from forecaster.errors import Delisted, MissingSessions, UnknownSymbol
 from forecaster.features import subjects
 from forecaster.runtime import Runtime
 from forecaster.store.artifacts import load_artifact
 from forecaster.store.champions import require_champion
 from forecaster.store.history import find_instrument, read_facts
 from forecaster.store.ledger import Entry, add_entries, issued
+from forecaster.store.visits import Visit, last_visit
 from pipelines.config import RunConfig
 from pipelines.snapshot import calendar_of, windows_of
 
@@ -38,6 +39,8 @@ class Issued:
     version: int
     fresh: bool
     """False where it had been issued before."""
+    stale_since: str | None
+    """First settled session that the store lacks after the origin, as of the last visit to the source."""
 
     @property
     def price_quantiles(self) -> list[list[float]]:
@@ -58,16 +61,24 @@ def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issu
     Raises:
         UnknownSymbol: The store has never heard of it, or the run is about another symbol.
         NoChampion: Nothing has been promoted.
+        Delisted: Its source has not known it for several sessions.
+        MissingSessions: The context has a hole.
     """
     find_instrument(engine, symbol)
     if symbol != config.target.symbol:
         raise UnknownSymbol(symbol, [config.target.symbol])
+    visit = last_visit(engine, symbol)
+    if visit is not None and visit.status == "delisted":
+        raise Delisted(symbol, str(visit.stale_since))
     champion = require_champion(engine, config.target.key)
     runtime = Runtime(load_artifact(engine, champion.digest))
     window = runtime.manifest.window
     facts = read_facts(engine, now, {symbol, *subjects(window.channels)})
     windows = windows_of(facts, config.model_copy(update={"window": window}))
     last = len(windows.sessions) - 1
+    if not windows.whole[last]:
+        seen = slice(last + 1 - window.context, last + 1)
+        raise MissingSessions(symbol, [str(day) for day in windows.sessions[seen][np.isnan(windows.close[seen])]])
     origin = windows.sessions[last]
     ahead = calendar_of(facts, config).after(origin, config.target.horizon)
     quantiles = runtime.quantiles(windows.contexts(np.array([last])))[0]
@@ -88,10 +99,10 @@ def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issu
     ]
     added = add_entries(engine, entries)
     log.info("issued", extra={"symbol": symbol, "origin": str(origin), "rows": added})
-    return _issued(issued(engine, config.target.key, origin.item(), champion.digest), fresh=added > 0)
+    return _issued(issued(engine, config.target.key, origin.item(), champion.digest), added > 0, visit)
 
 
-def _issued(entries: list[Entry], fresh: bool) -> Issued:
+def _issued(entries: list[Entry], fresh: bool, visit: Visit | None) -> Issued:
     first = entries[0]
     return Issued(
         symbol=first.symbol,
@@ -104,4 +115,5 @@ def _issued(entries: list[Entry], fresh: bool) -> Issued:
         digest=first.digest,
         version=first.version,
         fresh=fresh,
+        stale_since=None if visit is None or visit.stale_since is None else str(visit.stale_since),
     )

@@ -1,5 +1,6 @@
 """Snapshot: freeze what the store knew at a moment into a file that training, comparison and replay read."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -8,12 +9,13 @@ import numpy as np
 from sqlalchemy import Engine
 
 from forecaster.calendars import Calendar
-from forecaster.errors import NoHistory
+from forecaster.errors import DataStale, Delisted, NoHistory
 from forecaster.facts import Facts
 from forecaster.features import compute, subjects
 from forecaster.panel import build_panel
 from forecaster.snapshot import path_of, read_snapshot, write_snapshot
-from forecaster.store.history import read_facts
+from forecaster.store import visits
+from forecaster.store.history import count_assumed, read_facts
 from forecaster.windows import Windows
 from pipelines.config import DataConfig, RunConfig
 
@@ -29,21 +31,46 @@ class Snapshot:
     rows: int
     first: str
     last: str
+    assumed: float
+    """Share of the rows of which it is only assumed when they could be known."""
 
 
-def snapshot(engine: Engine, data: DataConfig, folder: Path, as_of: datetime) -> Snapshot:
+def snapshot(engine: Engine, data: DataConfig, folder: Path, as_of: datetime, recorded_only: bool = False) -> Snapshot:
     """Write what was known of the run's subjects at `as_of`; the same content is written once.
+
+    Arguments:
+        recorded_only: Leave out rows of which it is only assumed when they could be known.
 
     Raises:
         NoHistory: A subject has no rows.
+        DataStale: The source of a subject did not deliver when it was last asked, and sessions have passed since.
+        Delisted: The source of a symbol has not known it for several sessions.
     """
     wanted = (*data.symbols, *data.series)
-    facts = read_facts(engine, as_of, wanted)
+    require_delivered(engine, wanted)
+    facts = read_facts(engine, as_of, wanted, recorded_only)
     for subject in wanted:
         if not len(facts.about(subject)):
-            raise NoHistory(subject)
+            raise NoHistory(subject, recorded_only)
     digest = write_snapshot(facts, folder)
-    return Snapshot(digest, str(path_of(folder, digest)), len(facts), str(facts.date.min()), str(facts.date.max()))
+    assumed = 0.0 if recorded_only else count_assumed(engine, as_of, wanted) / len(facts)
+    span = str(facts.date.min()), str(facts.date.max())
+    return Snapshot(digest, str(path_of(folder, digest)), len(facts), *span, round(assumed, 6))
+
+
+def require_delivered(engine: Engine, subjects: Iterable[str]) -> None:
+    """Check that the last visit to each subject's source was answered, or that nothing was missed.
+
+    Raises:
+        DataStale: It was not, and sessions have passed since.
+        Delisted: The source has not known the symbol for several sessions.
+    """
+    for subject in subjects:
+        last = visits.last_visit(engine, subject)
+        if last is not None and last.status == "delisted":
+            raise Delisted(subject, str(last.stale_since))
+        if last is not None and last.status not in ("ok", "overtaken") and last.stale_since is not None:
+            raise DataStale(subject, str(last.stale_since))
 
 
 def load_windows(folder: Path, digest: str, config: RunConfig) -> Windows:

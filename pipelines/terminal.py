@@ -1,15 +1,19 @@
 """What the command line shows: plain lines and tables for people, one JSON object for programs."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 if TYPE_CHECKING:  # showing a result must not wake what made it
     from pipelines.compare import Comparison
+    from pipelines.fetch import Fetched
     from pipelines.issue import Issued
+
+Step = TypeVar("Step")
 
 _WIDE = 160  # columns where nobody watches: a table in a log is not cut
 
@@ -32,6 +36,14 @@ class Terminal:
     def say(self, line: str) -> None:
         """A line about what is going on."""
         self._err.print(line, markup=False)
+
+    def track(self, steps: Iterable[Step], total: int, what: str) -> Iterator[Step]:
+        """The same steps, with a progress bar where a person watches."""
+        if not self.interactive:
+            yield from steps
+            return
+        with Progress(console=self._err, transient=True) as progress:
+            yield from progress.track(steps, total, description=what)
 
     def result(self, value: Mapping[str, Any], *views: Table | str) -> None:
         """The outcome, as JSON or as it is shown to people."""
@@ -83,6 +95,17 @@ def forecast(issued: "Issued") -> Table:
     table = _table(title, ("session", *(f"{level:.1%}" for level in shown)))
     for session, prices in zip(issued.sessions, issued.price_quantiles, strict=True):
         table.add_row(session, *(f"{prices[issued.levels.index(level)]:.2f}" for level in shown))
+    return table
+
+
+def fetched(found: Sequence["Fetched"]) -> Table:
+    """What a fetch did, a line a subject."""
+    names = ("subject", "status", "inserted", "revised", "quarantined", "missing", "first", "last", "stale since")
+    table = _table("Fetched", names)
+    for one in found:
+        counts = (one.inserted, one.revised, one.quarantined, len(one.missing_sessions))
+        span = (one.first or "-", one.last or "-", one.stale_since or "-")
+        table.add_row(one.subject, one.status, *map(str, counts), *span)
     return table
 
 

@@ -3,6 +3,7 @@
 mlflow and lightning cost seconds to import; verbs that neither track nor train never wake them.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -15,8 +16,10 @@ from forecaster.windows import Spans, Windows, split
 from pipelines.config import RunConfig
 from pipelines.home import Home
 from pipelines.snapshot import Snapshot, load_windows, snapshot
+from pipelines.sources.base import Surroundings
 
 if TYPE_CHECKING:
+    from pipelines.fetch import Fetcher
     from pipelines.tracking import Notebook
     from pipelines.train import Bench, Trained
 
@@ -28,6 +31,8 @@ class Workspace:
     home: Home
     config: RunConfig
     now: datetime
+    recorded_only: bool = False
+    """Build on nothing of which it is only assumed when it could be known."""
 
     @cached_property
     def engine(self) -> Engine:
@@ -41,10 +46,22 @@ class Workspace:
         migrate(engine)
         return engine
 
+    def fetcher(self, environment: Mapping[str, str], clock: Callable[[], datetime], full: bool = False) -> "Fetcher":
+        """What brings the store up to date.
+
+        Arguments:
+            environment: Where sources find their secrets.
+        """
+        from pipelines.fetch import Fetcher
+
+        around = Surroundings(self.config.target.venue, self.home.sources, environment)
+        data = self.config.data
+        return Fetcher(self.engine, data.bars.open(around), data.macro.open(around), clock, full)
+
     @cached_property
     def snapshot(self) -> Snapshot:
         """What the store knows now, frozen."""
-        return snapshot(self.engine, self.config.data, self.home.snapshots, self.now)
+        return snapshot(self.engine, self.config.data, self.home.snapshots, self.now, self.recorded_only)
 
     @cached_property
     def windows(self) -> Windows:

@@ -14,6 +14,7 @@ from forecaster.store.database import reading
 from forecaster.store.history import find_instrument
 from forecaster.store.ledger import Entry
 from forecaster.store.schema import artifact, promotion
+from forecaster.store.visits import last_visit
 from serving.schemas import Forecast, Model, Step
 
 _FRESH_DAYS = 5  # a weekend with a holiday on either side
@@ -44,10 +45,16 @@ def latest_forecast(store: Engine, symbol: str, today: date) -> Forecast:
         levels=list(manifest.levels),
         steps=[_step(entry, len(manifest.levels)) for entry in entries],
         age_days=age,
-        stale=age > _FRESH_DAYS,
+        stale=age > _FRESH_DAYS or _was_missed(store, symbol),
         no_skill=not decision["passed"],
         reason=decision["reason"],
     )
+
+
+def _was_missed(store: Engine, symbol: str) -> bool:
+    """Whether the source did not deliver when it was last asked, and sessions have passed since."""
+    last = last_visit(store, symbol)
+    return last is not None and last.status != "ok" and last.stale_since is not None
 
 
 def _step(entry: Entry, levels: int) -> Step:

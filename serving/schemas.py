@@ -44,7 +44,9 @@ class Forecast(Frozen):
     levels: list[float] = Field(description="Quantile levels, between 0 and 1.", examples=[[0.05, 0.5, 0.95]])
     steps: list[Step] = Field(description="By horizon.")
     age_days: int = Field(description="Calendar days from the origin to now.", examples=[1])
-    stale: bool = Field(description="Older than a long weekend: newer prices exist that it does not know.")
+    stale: bool = Field(
+        description="Newer prices exist that it does not know: older than a long weekend, or a fetch failed."
+    )
     no_skill: bool = Field(description="No model has beaten the random walk, so this is the random walk's forecast.")
     reason: str = Field(description="Why the model is in charge.", examples=["no candidate beats the random walk"])
 

@@ -137,7 +137,7 @@ class Network(Model):
 
     def estimate(self, windows: Windows, origins: Indices) -> None:
         """Standard deviation of each channel up to the last training origin."""
-        seen = torch.from_numpy(windows.values[: int(origins[-1]) + 1])
+        seen = torch.from_numpy(windows.known(int(origins[-1])))
         self.spread.copy_(seen.std(0).clamp(min=1e-8))
 
     def parameters_at(self, block: Tensor, keep: int) -> Tensor:

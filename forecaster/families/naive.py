@@ -59,7 +59,7 @@ class Naive(Model):
         return sigma * self.root_horizon
 
     def estimate(self, windows: Windows, origins: Indices) -> None:
-        self.constant.copy_(torch.from_numpy(windows.values[: int(origins[-1]) + 1, 0]).square().mean().sqrt())
+        self.constant.copy_(torch.from_numpy(windows.known(int(origins[-1]))[:, 0]).square().mean().sqrt())
         standardised = []
         for start in range(0, len(origins), _CHUNK):
             chunk = origins[start : start + _CHUNK]

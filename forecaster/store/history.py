@@ -1,18 +1,26 @@
-"""Bars and observations at rest: revisions are added, never overwritten; reads see the world as of a date."""
+"""Bars, actions and observations at rest: revisions are added, never overwritten; reads see the world as of a date."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Engine, Select, Table, insert, select
+from sqlalchemy import ColumnElement, Connection, Engine, String, Table, func, insert, select, text, type_coerce
 
 from forecaster.contract import Floats
 from forecaster.errors import UnknownSymbol
-from forecaster.facts import BAR_FIELDS, FIELDS, Facts
+from forecaster.facts import ACTIONS, BAR_FIELDS, FIELDS, Facts, action_subject
 from forecaster.store.database import reading
-from forecaster.store.schema import bar, instrument, observation, quarantine
+from forecaster.store.schema import action, bar, instrument, observation, quarantine
+
+WITNESSED = timedelta(days=1)
+"""A row written this soon after it could be known was seen by us; of an older one we only assume when it was known."""
+
+SAME_PRICE = 1e-6
+"""Relative difference under which two prices are the same: vendors keep single precision, and un-splitting rounds."""
+
+_TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class Instrument:
 
 @dataclass(frozen=True)
 class Row:
-    """One bar or observation as a source gave it."""
+    """One bar, action or observation as a source gave it."""
 
     date: date
     known_at: datetime
@@ -43,11 +51,53 @@ class Rejected:
     row: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Where rows of one kind and subject are kept, and when two of them say the same."""
+
+    table: Table
+    mine: ColumnElement[bool]
+    key: dict[str, str]
+    """Values of the key columns but the date."""
+    date: str
+    """Name of the date column."""
+    fields: tuple[str, ...]
+    tolerance: float
+
+
+def bars_of(symbol: str) -> Kept:
+    """Bars of a symbol, by session."""
+    return Kept(bar, bar.c.symbol == symbol, {"symbol": symbol}, "session", BAR_FIELDS, SAME_PRICE)
+
+
+def actions_of(symbol: str, kind: str) -> Kept:
+    """Actions of a symbol, by ex-date."""
+    mine = (action.c.symbol == symbol) & (action.c.kind == kind)
+    return Kept(action, mine, {"symbol": symbol, "kind": kind}, "session", ("value",), SAME_PRICE)
+
+
+def observations_of(series: str) -> Kept:
+    """Observations of a series, by period."""
+    return Kept(observation, observation.c.series == series, {"series": series}, "period", ("value",), 0.0)
+
+
+def lock(connection: Connection, subject: str) -> None:
+    """Let one transaction at a time add to a subject, until its end."""
+    if connection.dialect.name == "postgresql":  # SQLite has one writer anyhow: see `database.connect`
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:subject))"), {"subject": subject})
+
+
 def add_instrument(connection: Connection, entry: Instrument) -> None:
     """Make a symbol known; does nothing where it is known already."""
     known = select(instrument.c.symbol).where(instrument.c.symbol == entry.symbol)
     if connection.scalar(known) is None:
         connection.execute(insert(instrument).values(vars(entry)))
+
+
+def all_instruments(engine: Engine) -> dict[str, Instrument]:
+    """Every symbol the store knows."""
+    with reading(engine).connect() as connection:
+        return {row.symbol: Instrument(*row) for row in connection.execute(select(instrument))}
 
 
 def find_instrument(engine: Engine, symbol: str) -> Instrument:
@@ -56,81 +106,168 @@ def find_instrument(engine: Engine, symbol: str) -> Instrument:
     Raises:
         UnknownSymbol: The store has never heard of it.
     """
-    with reading(engine).connect() as connection:
-        row = connection.execute(select(instrument).where(instrument.c.symbol == symbol)).one_or_none()
-        if row is None:
-            raise UnknownSymbol(symbol, connection.scalars(select(instrument.c.symbol)).all())
-        return Instrument(row.symbol, row.venue, row.currency, row.source)
+    known = all_instruments(engine)
+    if symbol not in known:
+        raise UnknownSymbol(symbol, known)
+    return known[symbol]
 
 
-def add_bars(connection: Connection, symbol: str, rows: Sequence[Row], now: datetime) -> tuple[int, int]:
-    """Add the bars that are new or differ from what is stored; (inserted, revised)."""
-    return _add(connection, bar, "symbol", symbol, "session", BAR_FIELDS, rows, now)
+def add_rows(connection: Connection, kept: Kept, rows: Sequence[Row], now: datetime) -> tuple[int, int]:
+    """Add the rows that are new or say something else than what is stored; (inserted, revised).
+
+    A new row counts from when its source's rule says so; a changed one only since we saw the change.
+
+    Arguments:
+        rows: One a date.
+    """
+    stored = _revisions(connection, kept, rows)
+    new, revised = [], 0
+    for row in rows:
+        latest = stored[row.date][-1] if row.date in stored else None
+        if latest is None:
+            new.append(_record(kept, row, row.known_at, now, assumed=now - row.known_at > WITNESSED))
+        elif not _same(latest.values, row.values, kept.tolerance):
+            # Never before what it replaces, whatever the clock did in between.
+            new.append(_record(kept, row, max(now, latest.known_at + _TICK), now, assumed=False))
+            revised += 1
+    if new:
+        connection.execute(insert(kept.table), new)
+    return len(new) - revised, revised
 
 
-def add_observations(connection: Connection, series: str, rows: Sequence[Row], now: datetime) -> tuple[int, int]:
-    """Add the observations that are new or differ from what is stored; (inserted, revised)."""
-    return _add(connection, observation, "series", series, "period", ("value",), rows, now)
+def add_archive(connection: Connection, kept: Kept, rows: Sequence[Row], now: datetime) -> tuple[int, int]:
+    """Add rows of an archive that recorded when each value became known; (inserted, revised).
+
+    Arguments:
+        rows: Any number a date, each with the instant that the archive states.
+    """
+    stored = {(day, row.known_at): row.values for day, one in _revisions(connection, kept, rows).items() for row in one}
+    dates = {day for day, _ in stored}
+    new, inserted = [], 0
+    for row in rows:
+        known_at = row.known_at
+        while (row.date, known_at) in stored and stored[row.date, known_at] != row.values:
+            known_at += _TICK  # what had been assumed for that instant gives way to what the archive saw
+        if (row.date, known_at) not in stored:
+            new.append(_record(kept, row, known_at, now, assumed=False))
+            stored[row.date, known_at] = row.values
+            inserted += row.date not in dates
+            dates.add(row.date)
+    if new:
+        connection.execute(insert(kept.table), new)
+    return inserted, len(new) - inserted
 
 
 def add_rejected(connection: Connection, subject: str, rows: Iterable[Rejected], now: datetime) -> int:
     """Put rows into quarantine once; how many were new."""
     mine = select(quarantine.c.date, quarantine.c.reason).where(quarantine.c.subject == subject)
     seen = {(row.date, row.reason) for row in connection.execute(mine)}
-    new = [row for row in rows if (row.date, row.reason) not in seen]
+    new = []
+    for row in rows:
+        if (row.date, row.reason) not in seen:
+            seen.add((row.date, row.reason))
+            new.append({"subject": subject, "recorded_at": now, **vars(row)})
     if new:
-        connection.execute(insert(quarantine), [{"subject": subject, "recorded_at": now, **vars(row)} for row in new])
+        connection.execute(insert(quarantine), new)
     return len(new)
 
 
-def _add(
-    connection: Connection,
-    table: Table,
-    key: str,
-    subject: str,
-    date_name: str,
-    fields: tuple[str, ...],
-    rows: Sequence[Row],
-    now: datetime,
-) -> tuple[int, int]:
-    stored = (
-        select(table.c[date_name], *(table.c[field] for field in fields))
-        .where(table.c[key] == subject)
-        .order_by(table.c.known_at)
-    )
-    latest = {row[0]: tuple(row[1:]) for row in connection.execute(stored)}
-    new, revised = [], 0
-    for row in rows:
-        if latest.get(row.date) == row.values:
-            continue
-        # A first value is assumed known when the source's rule says so; a changed one only since we saw the change.
-        known_at = now if row.date in latest else row.known_at
-        revised += row.date in latest
-        values = dict(zip(fields, row.values, strict=True))
-        new.append({key: subject, date_name: row.date, "known_at": known_at, "recorded_at": now, **values})
-    if new:
-        connection.execute(insert(table), new)
-    return len(new) - revised, revised
+def latest_rows(connection: Connection, kept: Kept, first: date | None = None) -> list[Row]:
+    """The newest revision of every date from `first` on, by date."""
+    table, when = kept.table, kept.table.c[kept.date]
+    query = select(when, table.c.known_at, *(table.c[field] for field in kept.fields)).where(kept.mine)
+    if first is not None:
+        query = query.where(when >= first)
+    newest = {
+        row[0]: Row(row[0], row[1], tuple(row[2:])) for row in connection.execute(query.order_by(when, "known_at"))
+    }
+    return list(newest.values())
 
 
-def read_facts(engine: Engine, as_of: datetime, subjects: Iterable[str] | None = None) -> Facts:
-    """Every revision known at `as_of` of the subjects (None: of all)."""
-    bars = select(bar.c.symbol, bar.c.session, bar.c.known_at, *(bar.c[field] for field in BAR_FIELDS))
-    values = select(observation.c.series, observation.c.period, observation.c.known_at, observation.c.value)
+def dates(connection: Connection, kept: Kept) -> list[date]:
+    """Every date that has a row, ascending."""
+    when = kept.table.c[kept.date]
+    return list(connection.scalars(select(when).where(kept.mine).distinct().order_by(when)))
+
+
+def read_facts(
+    engine: Engine, as_of: datetime, subjects: Iterable[str] | None = None, recorded_only: bool = False
+) -> Facts:
+    """Every revision known at `as_of` of the subjects (None: of all), a symbol's actions with its bars.
+
+    Arguments:
+        recorded_only: Leave out rows of which it is only assumed when they could be known.
+    """
     with reading(engine).connect() as connection:
-        bar_rows = _rows(connection, bars.where(bar.c.known_at <= as_of), bar.c.symbol, subjects)
-        value_rows = _rows(connection, values.where(observation.c.known_at <= as_of), observation.c.series, subjects)
-    table: Floats = np.full((len(bar_rows) + len(value_rows), len(FIELDS)), np.nan)
-    table[: len(bar_rows), : len(BAR_FIELDS)] = [row[3:] for row in bar_rows] or np.empty((0, len(BAR_FIELDS)))
-    table[len(bar_rows) :, -1] = [row[3] for row in value_rows]
-    rows = [*bar_rows, *value_rows]
-    return Facts.of(
-        np.array([row[0] for row in rows], dtype=np.str_),
-        np.array([row[1] for row in rows], dtype="datetime64[D]"),
-        np.array([row[2].astimezone(UTC).replace(tzinfo=None) for row in rows], dtype="datetime64[us]"),
-        table,
+        wanted = _subjects(connection) if subjects is None else sorted(set(subjects))
+        parts = [
+            (name, *_columns(connection, kept, as_of, recorded_only))
+            for subject in wanted
+            for name, kept in _kinds(subject)
+        ]
+    return Facts.joined(parts)
+
+
+def count_assumed(engine: Engine, as_of: datetime, subjects: Iterable[str]) -> int:
+    """How many of the rows that `read_facts` gives rest on an assumption about when they could be known."""
+    total = 0
+    with reading(engine).connect() as connection:
+        for subject in sorted(set(subjects)):
+            for _, kept in _kinds(subject):
+                assumed = kept.mine & kept.table.c.assumed & (kept.table.c.known_at <= as_of)
+                total += connection.scalar(select(func.count()).select_from(kept.table).where(assumed)) or 0
+    return total
+
+
+def _kinds(subject: str) -> list[tuple[str, Kept]]:
+    """What a subject may have, by its name in facts."""
+    actions = [(action_subject(subject, kind), actions_of(subject, kind)) for kind in ACTIONS]
+    return [(subject, bars_of(subject)), *actions, (subject, observations_of(subject))]
+
+
+def _subjects(connection: Connection) -> list[str]:
+    return sorted({*connection.scalars(select(bar.c.symbol).distinct()),
+                   *connection.scalars(select(observation.c.series).distinct())})  # fmt: skip
+
+
+def _columns(connection: Connection, kept: Kept, as_of: datetime, recorded_only: bool) -> tuple[Any, Any, Floats]:
+    table = kept.table
+    # As the driver gives them: NumPy reads dates of both databases faster than the ORM's types do.
+    plain = (type_coerce(table.c[name], String) for name in (kept.date, "known_at"))
+    fields = (table.c[field] for field in kept.fields)
+    query = select(*plain, *fields).where(kept.mine, table.c.known_at <= as_of)
+    if recorded_only:
+        query = query.where(~table.c.assumed)
+    rows = connection.execute(query).all()
+    values: Floats = np.full((len(rows), len(FIELDS)), np.nan)
+    if rows:
+        dates, known, *columns = zip(*rows, strict=True)
+        for field, column in zip(kept.fields, columns, strict=True):
+            values[:, FIELDS.index(field)] = column
+        return np.array(dates, dtype="datetime64[D]"), np.array(known, dtype="datetime64[us]"), values
+    return np.empty(0, dtype="datetime64[D]"), np.empty(0, dtype="datetime64[us]"), values
+
+
+def _revisions(connection: Connection, kept: Kept, rows: Sequence[Row]) -> dict[date, list[Row]]:
+    """Stored revisions of the dates that the rows span, oldest first."""
+    if not rows:
+        return {}
+    table, when = kept.table, kept.table.c[kept.date]
+    query = (
+        select(when, table.c.known_at, *(table.c[field] for field in kept.fields))
+        .where(kept.mine, when.between(min(row.date for row in rows), max(row.date for row in rows)))
+        .order_by(when, table.c.known_at)
     )
+    found: dict[date, list[Row]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row[0], []).append(Row(row[0], row[1], tuple(row[2:])))
+    return found
 
 
-def _rows(connection: Connection, query: Select[Any], key: Any, subjects: Iterable[str] | None) -> Sequence[Any]:
-    return connection.execute(query if subjects is None else query.where(key.in_(sorted(subjects)))).all()
+def _record(kept: Kept, row: Row, known_at: datetime, now: datetime, assumed: bool) -> dict[str, Any]:
+    when = {kept.date: row.date, "known_at": known_at, "recorded_at": now, "assumed": assumed}
+    return {**kept.key, **when, **dict(zip(kept.fields, row.values, strict=True))}
+
+
+def _same(old: tuple[float, ...], new: tuple[float, ...], tolerance: float) -> bool:
+    return all(abs(a - b) <= tolerance * max(abs(a), abs(b)) for a, b in zip(old, new, strict=True))

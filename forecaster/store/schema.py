@@ -1,7 +1,8 @@
 """Tables of the store; the same on SQLite and PostgreSQL.
 
-Instants are UTC. `known_at` is when the world could know a row, `recorded_at` when we wrote it. A row of `bar`,
-`observation`, `artifact`, `run`, `promotion` or `forecast` is never changed; triggers refuse it for the ledger and the
+Instants are UTC. `known_at` is when the world could know a row, `recorded_at` when we wrote it; `assumed` says that
+the first is a rule's word (settled close, ex-date, publication lag), not something that we or an archive saw. A row of
+any table but `instrument` and `champion` is never changed; triggers refuse it for market data, the ledger and the
 promotions. `champion` is the one pointer, moved by compare-and-set on its version.
 """
 
@@ -10,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
     Date,
     DateTime,
@@ -58,7 +60,20 @@ bar = Table(
     Column("session", Date, primary_key=True),
     Column("known_at", UtcDateTime, primary_key=True),
     Column("recorded_at", UtcDateTime, nullable=False),
+    Column("assumed", Boolean, nullable=False),
     *(Column(field, Float(53), nullable=False) for field in ("open", "high", "low", "close", "volume")),
+)
+
+action = Table(
+    "action",
+    metadata,
+    Column("symbol", String(16), primary_key=True),
+    Column("kind", String(8), primary_key=True),  # split: new shares for one old; dividend: cash a share
+    Column("session", Date, primary_key=True),  # ex-date
+    Column("known_at", UtcDateTime, primary_key=True),
+    Column("recorded_at", UtcDateTime, nullable=False),
+    Column("assumed", Boolean, nullable=False),
+    Column("value", Float(53), nullable=False),
 )
 
 observation = Table(
@@ -68,6 +83,7 @@ observation = Table(
     Column("period", Date, primary_key=True),
     Column("known_at", UtcDateTime, primary_key=True),
     Column("recorded_at", UtcDateTime, nullable=False),
+    Column("assumed", Boolean, nullable=False),
     Column("value", Float(53), nullable=False),
 )
 
@@ -79,6 +95,19 @@ quarantine = Table(
     Column("reason", String(64), primary_key=True),
     Column("row", JSON, nullable=False),
     Column("recorded_at", UtcDateTime, nullable=False),
+)
+
+visit = Table(
+    "visit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("subject", String(32), nullable=False, index=True),
+    Column("source", String(32), nullable=False, index=True),
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("asked", Boolean, nullable=False),  # false where the source was left alone
+    Column("status", String(16), nullable=False),
+    Column("problem", Text),
+    Column("stale_since", Date),  # first settled session that the store lacks
 )
 
 artifact = Table(

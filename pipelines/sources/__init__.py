@@ -1,1 +1,1 @@
-"""Where data comes from. A source is one file; adding one touches that file, the table in `registry` and the docs."""
+"""Where data comes from. A source is one file; adding one touches that file, the unions in `registry` and the docs."""

@@ -1,54 +1,232 @@
-"""Bars from a folder of files, one a symbol: `SYMBOL.csv`, `SYMBOL.csv.gz` or `SYMBOL.parquet`.
+"""Bars and macro series from a folder of files: `NAME.csv`, `NAME.csv.gz` or `NAME.parquet`.
 
-Columns `Date, Open, High, Low, Close, Volume` in any case and order; others are left alone. Prices are taken as traded.
-The folder says nothing about venues, so all its symbols are taken to trade at the target's.
+Bars need a date and `Open, High, Low, Close, Volume`, in any case and order. `Dividends`, `Capital Gains` and
+`Stock Splits` become actions, and prices are then taken as already split-adjusted, as Yahoo serves them; without those
+columns prices are taken as traded. `Adj Close` and any other column is left alone. The three-line header of yfinance's
+`download` is read by its Ticker line. Several bars a day become one a session, of those that start while the venue is
+open. A series is two columns, date and value. A folder says nothing of venues, currencies or publication: the first and
+the last are configured.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
 
+import numpy as np
 import pandas as pd
+from pydantic import Field
 
-from forecaster.contract import SYMBOL
-from forecaster.errors import ConfigError, UnknownSymbol
+from forecaster.calendars import Calendar
+from forecaster.contract import SYMBOL, Frozen
+from forecaster.errors import ConfigError, EmptyRange, NotListed
 from forecaster.facts import BAR_FIELDS
-from pipelines.sources.base import Listing, Publication
+from pipelines.sources.base import (
+    ACTION_COLUMNS,
+    BAR_COLUMNS,
+    OBSERVATION_COLUMNS,
+    Listing,
+    Publication,
+    Published,
+    Reply,
+    Surroundings,
+)
 
 _ENDINGS = (".csv", ".csv.gz", ".parquet")
+_THREE_LINES = ".multiheader"
+_DATES = ("date", "datetime", "observation_date")
+_CASH, _SPLITS = ("dividends", "capital gains"), "stock splits"
+_OFFSET = r"(?:Z|[+-]\d\d:?\d\d)$"
 
 
+class Release(Frozen):
+    """When values of a series in a folder become known: `days` after the last day of their period."""
+
+    frequency: Literal["D", "W-SAT", "W-FRI", "M", "Q"]
+    """Length of a period, as pandas abbreviates it."""
+    days: int = Field(ge=0)
+
+
+class FilesSource(Frozen):
+    """`source = "files"`."""
+
+    source: Literal["files"] = "files"
+    folder: Path
+    venues: dict[str, str] = Field(default_factory=dict)
+    """Symbol: venue, an ISO 10383 code; the others trade where the target does."""
+    publications: dict[str, Release] = Field(default_factory=dict)
+    """Series: when its values become known."""
+
+    def open(self, around: Surroundings) -> "Files":
+        """The folder.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        if not self.folder.is_dir():
+            raise ConfigError("folder", f"source 'files' needs a folder that exists, not {str(self.folder)!r}")
+        lags = {name: Publication(name, release.frequency, release.days) for name, release in self.publications.items()}
+        return Files(self.folder, around.venue, MappingProxyType(self.venues), MappingProxyType(lags))
+
+
+@dataclass(frozen=True)
 class Files:
-    """A folder of bars."""
+    """A folder of bars and series."""
 
+    folder: Path
+    venue: str
+    venues: Mapping[str, str] = MappingProxyType({})
+    publications: Mapping[str, Publication] = MappingProxyType({})
     name = "files"
+    remote = False
 
-    def __init__(self, folder: Path, venue: str) -> None:
-        self._folder, self._venue = folder, venue
+    def bars(self, symbol: str, since: date | None, now: datetime) -> Reply:
+        """Bars and actions of the file, from `since` up to `now`.
 
-    def listing(self, symbol: str) -> Listing:
-        self._path(symbol)
-        return Listing(symbol, self._venue, "unknown")
+        Raises:
+            NotListed: No file of that name.
+            EmptyRange: The file has no row in that range.
+            ConfigError: The file cannot be read, or lacks a column.
+        """
+        path, venue = self._path(symbol), self.venues.get(symbol, self.venue)
+        table = _read(path, symbol)
+        _need(path, table, BAR_FIELDS)
+        rows = _numbers(path, table, [*BAR_FIELDS, *(name for name in (*_CASH, _SPLITS) if name in table)])
+        rows["session"], instants = _stamps(path, table)
+        actions = _actions(rows)
+        if instants is not None:
+            rows = _by_session(rows.assign(instant=instants), venue)
+        first = pd.Timestamp(since or date.min)
+        bars, actions = (part[part["session"].between(first, pd.Timestamp(now.date()))] for part in (rows, actions))
+        if bars.empty:
+            raise EmptyRange(self.name, symbol, f"{path.name} has no row from {since or 'its start'} to {now.date()}")
+        return Reply(
+            Listing(symbol, venue, "unknown"),
+            bars[list(BAR_COLUMNS)].reset_index(drop=True),
+            actions.reset_index(drop=True),
+            split_adjusted=_SPLITS in table,
+        )
 
-    def publication(self, series: str) -> Publication:
-        raise UnknownSymbol(series, ())
+    def observations(self, series: str, since: date | None, now: datetime) -> Published:
+        """Values of the file known at `now` by the configured lag; blanks and "." are left out.
 
-    def bars(self, symbol: str) -> pd.DataFrame:
-        path = self._path(symbol)
-        frame = pd.read_parquet(path).reset_index() if path.suffix == ".parquet" else pd.read_csv(path)
-        frame = frame.rename(columns=lambda column: str(column).strip().lower())
-        missing = {"date", *BAR_FIELDS} - set(frame.columns)
-        if missing:
-            raise ConfigError(path, f"has no column {', '.join(sorted(missing))}; it has {', '.join(frame.columns)}")
-        frame["session"] = pd.to_datetime(frame["date"]).dt.tz_localize(None).dt.normalize()
-        twice = frame["session"].duplicated()
-        if twice.any():
-            raise ConfigError(path, f"has {frame.loc[twice, 'session'].iloc[0].date()} twice")
-        return frame[["session", *BAR_FIELDS]].astype(dict.fromkeys(BAR_FIELDS, float)).sort_values("session")
+        Raises:
+            NotListed: No file of that name.
+            EmptyRange: The file has no value in that range.
+            ConfigError: The file cannot be read or is no series, or no publication is configured for it.
+        """
+        path = self._path(series)
+        if series not in self.publications:
+            remedy = f'publications.{series} = {{ frequency = "M", days = 14 }}'
+            raise ConfigError(path, f"nothing says when its values become known; write e.g. {remedy} beside its folder")
+        table = _read(path, series)
+        column = next((name for name in ("value", series.lower()) if name in table), "value")
+        _need(path, table, [column])
+        values = _numbers(path, table, [column])[column]
+        periods, _ = _stamps(path, table)
+        known_at = self.publications[series].known_at(periods)
+        found = pd.DataFrame(dict(zip(OBSERVATION_COLUMNS, (periods, known_at, values), strict=True))).dropna()
+        found = found[(found["period"] >= pd.Timestamp(since or date.min)) & (found["known_at"] <= now)]
+        if found.empty:
+            raise EmptyRange(self.name, series, f"{path.name} has no value from {since or 'its start'} known by {now}")
+        return Published(series, found.sort_values("period").reset_index(drop=True), recorded=False)
 
-    def observations(self, series: str) -> pd.DataFrame:
-        raise UnknownSymbol(series, ())
+    def _path(self, name: str) -> Path:
+        known = self._listed()
+        if not SYMBOL.fullmatch(name) or name not in known:
+            shown = ", ".join(sorted(known)[:10]) + (f" and {len(known) - 10} more" if len(known) > 10 else "")
+            raise NotListed(self.name, name, f"no file of that name; the folder has {shown or 'none'}")
+        return known[name]
 
-    def _path(self, symbol: str) -> Path:
-        known = {path.name.removesuffix(end): path for end in _ENDINGS for path in self._folder.glob(f"*{end}")}
-        if not SYMBOL.fullmatch(symbol) or symbol not in known:
-            raise UnknownSymbol(symbol, known)
-        return known[symbol]
+    def _listed(self) -> dict[str, Path]:
+        """Path by symbol or series."""
+        listed: dict[str, Path] = {}
+        for ending in _ENDINGS:
+            for path in sorted(self.folder.glob(f"*{ending}")):
+                stem = path.name.removesuffix(ending)
+                names = _tickers(path) if stem.endswith(_THREE_LINES) else [stem]
+                listed |= dict.fromkeys(names, path)
+        return listed
+
+
+def _tickers(path: Path) -> list[str]:
+    """Symbols of a file with a three-line header, whose own name cannot hold `=` or `^` everywhere."""
+    head = pd.read_csv(path, header=None, nrows=2, dtype=str)
+    return sorted(set(head.iloc[1, 1:].dropna()))
+
+
+def _read(path: Path, name: str) -> pd.DataFrame:
+    """The table with column names in lower case; of a three-line header, the columns of one symbol."""
+    try:
+        table = pd.read_parquet(path).reset_index() if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)
+    except (OSError, ValueError, EOFError) as error:
+        raise ConfigError(path, f"cannot be read: {str(error).splitlines()[0]}") from error
+    if table.columns[0] == "Price" and len(table) > 1 and table.iloc[0, 0] == "Ticker":
+        mine = [0, *(np.flatnonzero(table.iloc[0, 1:] == name) + 1)]
+        table = table.iloc[2:, mine].rename(columns={"Price": "date"}).reset_index(drop=True)
+        table.columns = table.columns.str.replace(r"\.\d+$", "", regex=True)  # several symbols: pandas numbers them
+    table.columns = [str(column).strip().lower() for column in table.columns]
+    return table
+
+
+def _need(path: Path, table: pd.DataFrame, columns: "tuple[str, ...] | list[str]") -> None:
+    missing = [column for column in columns if column not in table]
+    if not set(_DATES) & set(table):
+        missing.insert(0, "date")
+    if missing:
+        raise ConfigError(path, f"has no column {', '.join(missing)}; it has {', '.join(table.columns)}")
+
+
+def _numbers(path: Path, table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """The columns as floats; blanks and "." are missing values."""
+    try:
+        return table[columns].replace(r"^\s*\.?\s*$", np.nan, regex=True).astype(float)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(path, f"has something else than a number: {error}") from error
+
+
+def _stamps(path: Path, table: pd.DataFrame) -> "tuple[pd.Series[pd.Timestamp], pd.Series[pd.Timestamp] | None]":
+    """The date of each row where the exchange is, and where a date has several times of day, their instants (UTC)."""
+    stamps = table[next(name for name in _DATES if name in table)]
+    text = stamps.astype(str).str.strip()
+    try:
+        days = pd.to_datetime(text.str.slice(0, 10), format="%Y-%m-%d")
+        times = text.str.slice(11, 19)
+        if not (days.duplicated() & (times != times.iloc[0])).any():
+            return days, None
+        if not text.str.contains(_OFFSET, regex=True).all():
+            raise ConfigError(path, "has several bars a day and no UTC offset in their times")
+        return days, pd.to_datetime(text, utc=True, format="ISO8601")
+    except ValueError as error:
+        raise ConfigError(path, f"has a date that is not like 2024-12-31: {error}") from error
+
+
+def _actions(rows: pd.DataFrame) -> pd.DataFrame:
+    """ACTION_COLUMNS of the rows' cash and split columns."""
+    none = pd.Series(0.0, index=rows.index)
+    kinds = {"dividend": sum((rows[name].fillna(0.0) for name in _CASH if name in rows), none)}
+    kinds["split"] = rows[_SPLITS].fillna(0.0) if _SPLITS in rows else none
+    parts = [
+        rows.loc[value != 0.0, ["session"]].assign(kind=kind, value=value[value != 0.0])
+        for kind, value in kinds.items()
+    ]
+    return pd.concat(parts)[list(ACTION_COLUMNS)].sort_values("session", kind="stable").reset_index(drop=True)
+
+
+def _by_session(rows: pd.DataFrame, venue: str) -> pd.DataFrame:
+    """One bar a session of the bars that start while the venue is open; one that lacks a number lacks it too."""
+    rows = rows.sort_values("instant", kind="stable")
+    first, last = rows["session"].iloc[0].date(), rows["session"].iloc[-1].date()
+    calendar = Calendar.of(venue, first - timedelta(days=7), last + timedelta(days=7))
+    starts = rows["instant"].dt.tz_localize(None).to_numpy()
+    at = np.searchsorted(calendar.opens, starts, side="right") - 1
+    inside = starts < calendar.closes[at]
+    rows = rows[inside].assign(session=pd.DatetimeIndex(calendar.sessions[at[inside]].astype("datetime64[s]")))
+    grouped = rows.groupby("session")
+    bars = grouped.agg(open=("open", "first"), high=("high", "max"), low=("low", "min"),
+                       close=("close", "last"), volume=("volume", "sum"))  # fmt: skip
+    broken = rows.loc[rows[list(BAR_FIELDS)].isna().any(axis=1), "session"]
+    bars.loc[bars.index.isin(broken)] = np.nan
+    return bars.reset_index()

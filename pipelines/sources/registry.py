@@ -1,21 +1,13 @@
-"""The source that a run file names."""
+"""Every source that a run file can name."""
 
-from forecaster.errors import ConfigError
-from pipelines.config import RunConfig
-from pipelines.sources.base import Source
-from pipelines.sources.files import Files
-from pipelines.sources.sample import Sample
+from typing import Annotated
 
+from pydantic import Field
 
-def open_source(config: RunConfig) -> Source:
-    """The run's source.
+from pipelines.sources.files import FilesSource
+from pipelines.sources.fred import FredSource
+from pipelines.sources.sample import SampleSource
+from pipelines.sources.yahoo import YahooSource
 
-    Raises:
-        ConfigError: It needs a folder, and the run names none that exists.
-    """
-    data = config.data
-    if data.source == "sample":
-        return Sample()
-    if data.folder is None or not data.folder.is_dir():
-        raise ConfigError("[data] folder", f"source 'files' needs a folder that exists, not {str(data.folder)!r}")
-    return Files(data.folder, config.target.venue)
+AnyBars = Annotated[SampleSource | FilesSource | YahooSource, Field(discriminator="source")]
+AnyMacro = Annotated[SampleSource | FilesSource | FredSource, Field(discriminator="source")]

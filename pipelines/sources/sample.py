@@ -6,17 +6,31 @@ recorded: the lags below are on the late side of what the agencies keep to.
 """
 
 from collections.abc import Callable, Mapping
+from datetime import date, datetime
 from types import MappingProxyType
+from typing import Literal
 
 import pandas as pd
 from arch.data import core_cpi, default, nasdaq, sp500, vix, wti
 
-from forecaster.errors import UnknownSymbol
-from pipelines.sources.base import Listing, Publication
+from forecaster.contract import Frozen
+from forecaster.errors import NotListed
+from pipelines.sources.base import (
+    ACTION_COLUMNS,
+    BAR_COLUMNS,
+    OBSERVATION_COLUMNS,
+    Listing,
+    Publication,
+    Published,
+    Reply,
+    Surroundings,
+)
 
-_BARS: Mapping[str, Callable[[], pd.DataFrame]] = MappingProxyType({"^GSPC": sp500.load, "^IXIC": nasdaq.load})
-_LISTINGS: Mapping[str, Listing] = MappingProxyType(
-    {"^GSPC": Listing("^GSPC", "XNYS", "USD"), "^IXIC": Listing("^IXIC", "XNAS", "USD")}
+_BARS: Mapping[str, tuple[Callable[[], pd.DataFrame], Listing]] = MappingProxyType(
+    {
+        "^GSPC": (sp500.load, Listing("^GSPC", "XNYS", "USD")),
+        "^IXIC": (nasdaq.load, Listing("^IXIC", "XNAS", "USD")),
+    }
 )
 # series: (loader, its column, publication)
 _SERIES: Mapping[str, tuple[Callable[[], pd.DataFrame], str, Publication]] = MappingProxyType(
@@ -33,28 +47,37 @@ _SERIES: Mapping[str, tuple[Callable[[], pd.DataFrame], str, Publication]] = Map
 )
 
 
+class SampleSource(Frozen):
+    """`source = "sample"`."""
+
+    source: Literal["sample"] = "sample"
+
+    def open(self, around: Surroundings) -> "Sample":  # noqa: ARG002
+        return Sample()
+
+
 class Sample:
     """The offline default source."""
 
     name = "sample"
+    remote = False
 
-    def listing(self, symbol: str) -> Listing:
-        if symbol not in _LISTINGS:
-            raise UnknownSymbol(symbol, _LISTINGS)
-        return _LISTINGS[symbol]
+    def bars(self, symbol: str, since: date | None, now: datetime) -> Reply:  # noqa: ARG002
+        if symbol not in _BARS:
+            raise NotListed(self.name, symbol, f"no such symbol; it has {', '.join(sorted(_BARS))}")
+        load, listing = _BARS[symbol]
+        frame = load().rename(columns=str.lower).rename_axis("session").reset_index()
+        frame = frame[list(BAR_COLUMNS)].astype({"volume": float})
+        if since is not None:
+            frame = frame[frame["session"] >= pd.Timestamp(since)]
+        return Reply(listing, frame, pd.DataFrame(columns=list(ACTION_COLUMNS)), split_adjusted=False)
 
-    def publication(self, series: str) -> Publication:
+    def observations(self, series: str, since: date | None, now: datetime) -> Published:  # noqa: ARG002
         if series not in _SERIES:
-            raise UnknownSymbol(series, _SERIES)
-        return _SERIES[series][2]
-
-    def bars(self, symbol: str) -> pd.DataFrame:
-        self.listing(symbol)
-        frame = _BARS[symbol]().rename(columns=str.lower).rename_axis("session").reset_index()
-        return frame[["session", "open", "high", "low", "close", "volume"]].astype({"volume": float})
-
-    def observations(self, series: str) -> pd.DataFrame:
-        self.publication(series)
-        load, column, _ = _SERIES[series]
-        frame = load()[column].rename("value").rename_axis("period").reset_index()
-        return frame.dropna().reset_index(drop=True)
+            raise NotListed(self.name, series, f"no such series; it has {', '.join(sorted(_SERIES))}")
+        load, column, publication = _SERIES[series]
+        frame = load()[column].rename("value").rename_axis("period").reset_index().dropna().reset_index(drop=True)
+        frame["known_at"] = publication.known_at(frame["period"])
+        if since is not None:
+            frame = frame[frame["period"] >= pd.Timestamp(since)]
+        return Published(series, frame[list(OBSERVATION_COLUMNS)], recorded=False)

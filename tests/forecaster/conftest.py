@@ -14,7 +14,7 @@ from forecaster.calendars import Calendar
 from forecaster.contract import Target, WindowSpec
 from forecaster.store.database import connect, migrate, sqlite_url
 from forecaster.store.history import read_facts
-from pipelines.fetch import fetch
+from pipelines.fetch import Fetcher
 from pipelines.sources.sample import Sample
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Market:
     migrate(engine)
     now = datetime(2019, 3, 1, tzinfo=UTC)
     series = ("DCOILWTICO", "VIXCLS", "CPILFESL", "AAA", "BAA")
-    fetch(engine, Sample(), ("^GSPC", "^IXIC"), series, now, progress=lambda _: None)
+    list(Fetcher(engine, Sample(), Sample(), clock=lambda: now).fetch(("^GSPC", "^IXIC"), series))
     facts = read_facts(engine, now)
     engine.dispose()
     channels = (

@@ -81,7 +81,7 @@ def windows_from(returns: Floats, others: Floats, window: WindowSpec, horizon: i
     """Windows over given returns [T] and further channels [T, C - 1]."""
     sessions = np.datetime64("2001-01-01") + np.arange(len(returns))
     close = 100 * np.exp(np.cumsum(returns))
-    return Windows.of(Channels(sessions, np.column_stack((returns, others)), close), window, horizon)
+    return Windows.of(Channels(sessions, np.column_stack((returns, others)), close, close), window, horizon)
 
 
 def stirred(family: AnyFamily, spec: Spec, windows: Windows, seed: int = 0) -> Model:

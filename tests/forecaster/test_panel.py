@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forecaster.calendars import Calendar
-from forecaster.errors import MissingSessions, NoHistory
+from forecaster.errors import NoHistory
 from forecaster.facts import FIELDS, Facts
 from forecaster.panel import as_known, build_panel
 
@@ -89,16 +89,66 @@ def test_the_panel_runs_from_the_targets_first_to_its_last_bar():
     assert sorted(panel.subjects) == ["PEER", "TGT"]
 
 
-def test_a_hole_in_the_target_is_refused_and_named():
-    with pytest.raises(MissingSessions, match=r"TGT: 1 session.*2020-03-04"):
-        build_panel(facts_of(bars(sessions=SESSIONS[[0, 1, 3, 4]])), "TGT", [], CALENDAR)
+def test_a_hole_in_the_target_stays_a_hole():
+    panel = build_panel(facts_of(bars(sessions=SESSIONS[[0, 1, 3, 4]])), "TGT", [], CALENDAR)
+    assert panel.holes.tolist() == [False, False, True, False, False]
+    assert np.isnan(panel.subjects["TGT"][2]).all()
 
 
 def test_a_bar_that_was_not_known_in_time_is_a_hole():
     rows = bars()
     rows[2] = ("TGT", "2020-03-04", "2020-03-05T03:00", 14.0)
-    with pytest.raises(MissingSessions, match="2020-03-04"):
-        build_panel(facts_of(rows), "TGT", [], CALENDAR)
+    assert build_panel(facts_of(rows), "TGT", [], CALENDAR).holes.tolist() == [False, False, True, False, False]
+
+
+def action(kind: str, day: str, value: float, known_at: str | None = None) -> tuple[str, str, str, float]:
+    return (f"TGT#{kind}", day, known_at or f"{day}T00:00", value)
+
+
+def test_a_split_scales_prices_forward_and_volume_alike():
+    rows = [*bars(), action("split", "2020-03-04", 2.0), action("split", "2020-03-06", 3.0)]
+    panel = build_panel(facts_of(rows), "TGT", [], CALENDAR)
+    assert panel.column("TGT", "close").tolist() == [12, 13, 28, 30, 96]
+    assert panel.column("TGT", "volume").tolist() == [12, 13, 7, 7.5, 16 / 6]
+    assert panel.traded("close").tolist() == [12, 13, 14, 15, 16]
+
+
+def test_a_later_split_changes_no_earlier_row():
+    before = build_panel(facts_of(bars()), "TGT", [], CALENDAR)
+    after = build_panel(facts_of([*bars(), action("split", "2020-03-06", 4.0)]), "TGT", [], CALENDAR)
+    assert before.column("TGT", "close")[:4].tobytes() == after.column("TGT", "close")[:4].tobytes()
+    assert after.column("TGT", "close")[4] == 64
+
+
+def test_a_split_that_nobody_knew_in_time_is_not_applied():
+    late = [*bars(), action("split", "2020-03-04", 2.0, known_at="2020-03-05T00:00")]
+    assert build_panel(facts_of(late), "TGT", [], CALENDAR).column("TGT", "close").tolist() == [12, 13, 14, 15, 16]
+
+
+def test_a_split_counts_as_it_was_known_on_its_own_date():
+    rows = [*bars(), action("split", "2020-03-04", 2.0), action("split", "2020-03-04", 1.0, "2020-03-05T09:00")]
+    assert build_panel(facts_of(rows), "TGT", [], CALENDAR).column("TGT", "close").tolist() == [12, 13, 28, 30, 32]
+
+
+def test_a_peers_split_turns_with_its_own_bar_not_with_the_date():
+    late = [("PEER", str(day), f"{day + DAY}T04:00", 10.0) for day in SESSIONS]  # each known a session later
+    rows = [*bars(), *late, ("PEER#split", "2020-03-04", "2020-03-04T00:00", 2.0)]
+    panel = build_panel(facts_of(rows), "TGT", ["PEER"], CALENDAR)
+    assert panel.column("PEER", "close")[1:].tolist() == [10, 10, 20, 20]
+
+
+def test_a_dividend_falls_on_its_ex_date_in_shares_of_the_first_row():
+    rows = [*bars(), action("split", "2020-03-03", 2.0), action("dividend", "2020-03-05", 0.5)]
+    panel = build_panel(facts_of(rows), "TGT", [], CALENDAR)
+    assert panel.dividends("TGT").tolist() == [0, 0, 0, 1.0, 0]
+    assert build_panel(facts_of(bars()), "TGT", [], CALENDAR).dividends("TGT").tolist() == [0] * 5
+
+
+def test_what_a_panel_holds_cannot_be_written_over():
+    panel = build_panel(facts_of([*bars(), action("split", "2020-03-03", 2.0)]), "TGT", [], CALENDAR)
+    for array in (panel.subjects["TGT"], panel.factors["TGT"], panel.column("TGT", "value"), panel.traded("close")):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
 
 
 @pytest.mark.parametrize(("symbol", "others"), [("NONE", []), ("TGT", ["NONE"])])

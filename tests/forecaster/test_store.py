@@ -28,15 +28,16 @@ from forecaster.store.history import (
     Instrument,
     Rejected,
     Row,
-    add_bars,
+    actions_of,
     add_instrument,
-    add_observations,
     add_rejected,
-    find_instrument,
-    read_facts,
+    add_rows,
+    bars_of,
+    observations_of,
 )
 from forecaster.store.ledger import Entry, add_entries, issued, latest
 from forecaster.store.schema import metadata
+from forecaster.store.visits import Visit, add_visit
 
 NOW = datetime(2020, 6, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
@@ -45,17 +46,7 @@ DECISION = {"passed": True, "reason": "beats the random walk"}
 FIRST, SECOND = small_artifact("first"), small_artifact("second")
 
 
-def bar(day: int, close: float, known_at: datetime | None = None) -> Row:
-    known_at = datetime(2020, 5, day, 20, 30, tzinfo=UTC) if known_at is None else known_at
-    return Row(date(2020, 5, day), known_at, (close - 1, close + 1, close - 2, close, 1000.0))
-
-
-BARS = [bar(4, 10.5), bar(5, 11.25), bar(6, 11.0)]
-
-
-def put_bars(store: Engine, rows: list[Row], now: datetime = NOW) -> tuple[int, int]:
-    with store.begin() as connection:
-        return add_bars(connection, "T", rows, now)
+BAR = Row(date(2020, 5, 4), datetime(2020, 5, 4, 20, 30, tzinfo=UTC), (9.5, 11.5, 8.5, 10.5, 1000.0))
 
 
 def put_artifacts(store: Engine, *artifacts: Artifact) -> None:
@@ -86,8 +77,10 @@ def filled(store: Engine) -> Champion:
     """A row in every table."""
     with store.begin() as connection:
         add_instrument(connection, Instrument("T", "XNYS", "USD", "sample"))
-        add_bars(connection, "T", BARS, NOW)
-        add_observations(connection, "M", [Row(date(2020, 4, 1), NOW, (1.5,))], NOW)
+        add_rows(connection, bars_of("T"), [BAR], NOW)
+        add_rows(connection, actions_of("T", "split"), [replace(BAR, values=(2.0,))], NOW)
+        add_rows(connection, observations_of("M"), [Row(date(2020, 4, 1), NOW, (1.5,))], NOW)
+        add_visit(connection, Visit("T", "sample", NOW, True, "ok"))
         add_rejected(connection, "T", [Rejected(date(2020, 5, 3), "volume negative", {"volume": "-1.0"})], NOW)
         add_artifact(connection, FIRST, NOW)
         add_run(connection, Run("k" * 64, FIRST.digest, "run", 1.5), NOW)
@@ -149,122 +142,6 @@ def test_a_database_of_another_version_is_refused(store):
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(StoreOutdated, match="at revision 9999"):
         require_current(store)
-
-
-# History
-
-
-def test_adding_the_same_bars_twice_adds_nothing(store):
-    assert put_bars(store, BARS) == (3, 0)
-    assert put_bars(store, BARS, LATER) == (0, 0)
-    assert put_bars(store, [*BARS, bar(7, 12.0)], LATER) == (1, 0)
-    assert counts(store)["bar"] == 4
-
-
-def test_a_revision_is_appended_and_known_from_now_on(store):
-    put_bars(store, BARS)
-    assert put_bars(store, [bar(5, 99.0)], LATER) == (0, 1)
-    facts = read_facts(store, LATER)
-    closes = facts.column("close")[facts.date == np.datetime64("2020-05-05")]
-    assert closes.tolist() == [11.25, 99.0]
-    assert facts.known_at[facts.column("close") == 99.0].tolist() == [LATER.replace(tzinfo=None)]
-    assert facts.known_at[facts.column("close") == 11.25].tolist() == [datetime(2020, 5, 5, 20, 30)]  # noqa: DTZ001
-
-
-def test_a_value_that_returns_is_a_revision_too(store):
-    put_bars(store, BARS)
-    assert put_bars(store, [bar(5, 99.0)], NOW) == (0, 1)
-    assert put_bars(store, [bar(5, 99.0)], LATER) == (0, 0)
-    assert put_bars(store, BARS, LATER) == (0, 1)
-    facts = read_facts(store, LATER)
-    assert facts.column("close")[facts.date == np.datetime64("2020-05-05")].tolist() == [11.25, 99.0, 11.25]
-
-
-def test_a_row_is_compared_with_what_was_known_last_not_with_what_was_written_last(store):
-    assert put_bars(store, [bar(5, 99.0, known_at=LATER)]) == (1, 0)
-    assert put_bars(store, [bar(5, 11.25)], NOW) == (0, 1)
-    assert put_bars(store, [bar(5, 99.0)], LATER + timedelta(days=1)) == (0, 0)
-
-
-def test_observations_are_revised_alike(store):
-    row = Row(date(2020, 4, 1), datetime(2020, 5, 8, tzinfo=UTC), (1.5,))
-    for value, expected in ((1.5, (1, 0)), (1.5, (0, 0)), (1.75, (0, 1))):
-        with store.begin() as connection:
-            assert add_observations(connection, "M", [replace(row, values=(value,))], NOW) == expected
-    facts = read_facts(store, LATER)
-    assert facts.column("value").tolist() == [1.5, 1.75]
-    assert np.isnan(facts.column("close")).all()
-
-
-def test_facts_are_those_known_at_the_date(store):
-    put_bars(store, BARS)
-    put_bars(store, [bar(5, 99.0)], LATER)
-    at = [
-        (datetime(2020, 5, 4, 20, 29, 59, tzinfo=UTC), []),
-        (datetime(2020, 5, 4, 20, 30, tzinfo=UTC), [10.5]),
-        (NOW, [10.5, 11.25, 11.0]),
-        (LATER - timedelta(microseconds=1), [10.5, 11.25, 11.0]),
-        (LATER, [10.5, 11.25, 99.0, 11.0]),
-    ]
-    for as_of, closes in at:
-        assert read_facts(store, as_of).column("close").tolist() == closes
-
-
-def test_facts_as_of_a_date_are_what_was_written_by_then(store):
-    put_bars(store, BARS)
-    before = read_facts(store, NOW).digest()
-    put_bars(store, [bar(5, 99.0), bar(6, 1.5)], LATER)
-    assert read_facts(store, NOW).digest() == before
-    assert read_facts(store, LATER).digest() != before
-
-
-def test_facts_are_of_the_subjects_that_were_asked_for(store):
-    filled(store)
-    assert set(read_facts(store, LATER).subject) == {"T", "M"}
-    assert set(read_facts(store, LATER, ["M"]).subject) == {"M"}
-    assert len(read_facts(store, LATER, [])) == 0
-
-
-def test_an_instant_keeps_its_zone_and_microsecond(store):
-    east = datetime(2020, 5, 5, 5, 30, 0, 123456, tzinfo=UTC).astimezone(tz=None)
-    put_bars(store, [bar(5, 11.0, known_at=east)])
-    (found,) = read_facts(store, NOW).known_at.tolist()
-    assert found == datetime(2020, 5, 5, 5, 30, 0, 123456)  # noqa: DTZ001
-
-
-def test_numbers_survive_to_the_bit(store):
-    numbers = (0.1 + 0.2, 1e-300, 1.7976931348623157e308, 123456789.123456789, 2.0**53)
-    put_bars(store, [Row(date(2020, 5, 4), NOW, numbers)])
-    assert tuple(read_facts(store, NOW).values[0, :5]) == numbers
-    assert put_bars(store, [Row(date(2020, 5, 4), NOW, numbers)], LATER) == (0, 0)
-
-
-def test_a_row_is_quarantined_once(store):
-    rejected = [
-        Rejected(date(2020, 5, 4), "not finite", {"close": "nan"}),
-        Rejected(date(2020, 5, 4), "volume negative", {"volume": "-1.0"}),
-    ]
-    for expected in (2, 0):
-        with store.begin() as connection:
-            assert add_rejected(connection, "T", rejected, NOW) == expected
-    with store.begin() as connection:
-        assert add_rejected(connection, "U", rejected[:1], NOW) == 1
-    assert counts(store)["quarantine"] == 3
-
-
-def test_an_unknown_symbol_is_told_with_the_known_ones(store):
-    with store.begin() as connection:
-        for _ in range(2):
-            add_instrument(connection, Instrument("T", "XNYS", "USD", "sample"))
-    assert find_instrument(store, "T") == Instrument("T", "XNYS", "USD", "sample")
-    with pytest.raises(UnknownSymbol, match="known here: T"):
-        find_instrument(store, "NONE")
-
-
-def test_a_failed_transaction_leaves_nothing(store):
-    with pytest.raises(DatabaseError):
-        put_bars(store, [*BARS, BARS[0]])
-    assert counts(store)["bar"] == 0
 
 
 # Artifacts

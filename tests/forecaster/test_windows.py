@@ -8,6 +8,7 @@ from small_market import windows_from
 
 from forecaster.contract import WindowSpec
 from forecaster.errors import TooShort
+from forecaster.features import Channels
 from forecaster.windows import Windows, blocks, split
 
 FIRST = date(2001, 1, 1)  # of windows_from; each day is a session there
@@ -96,10 +97,42 @@ def test_no_target_reaches_past_the_next_spans_first_origin(count, horizon, firs
 def test_purging_counts_from_the_next_session_when_the_bound_is_none():
     every = walk(40)
     kept = np.delete(np.arange(40), 25)  # the bound falls on a day without a session
-    windows = Windows(every.spec, every.sessions[kept], every.values[kept], every.close[kept], every.targets[kept])
+    parts = (every.sessions, every.values, every.close, every.targets, every.whole)
+    windows = Windows(every.spec, *(part[kept] for part in parts))
     bound = FIRST + timedelta(days=25)
     assert windows.span(None, bound, purge_before=bound)[-1] + 2 == 25
     assert windows.sessions[25].item() == FIRST + timedelta(days=26)
+
+
+def holed(windows: Windows, hole: int) -> Windows:
+    """The same windows, without the bar of one session (its own return and the next one's go with it)."""
+    close, values = windows.close.copy(), windows.values.copy()
+    close[hole] = np.nan
+    values[hole : hole + 2] = np.nan
+    channels = Channels(windows.sessions, values, close, close)
+    return Windows.of(channels, windows.spec, windows.targets.shape[1])
+
+
+@given(st.integers(0, 39), st.integers(1, 3))
+def test_no_context_and_no_target_reaches_over_a_hole(hole, horizon):
+    whole = walk(40, context=8, burn_in=3, horizon=horizon)
+    windows = holed(whole, hole)
+    origins = windows.span(None, None)
+    assert np.isfinite(windows.contexts(origins)).all()
+    assert np.isfinite(windows.targets[origins]).all()
+    touched = set(range(hole - horizon, hole + 1 + 8))
+    assert set(origins) == set(whole.span(None, None)) - touched
+    assert windows.lost == sum(7 <= row < 40 for row in range(hole, hole + 9))
+
+
+@given(st.integers(0, 39), st.integers(0, 4))
+def test_blocks_cover_the_origins_around_a_hole_once_and_hold_no_gap(hole, offset):
+    windows = holed(walk(40, context=8, burn_in=3), hole)
+    origins = windows.span(None, None)
+    if len(origins):
+        tiled = blocks(windows, origins, offset)
+        assert np.isfinite(tiled.inputs).all()
+        assert tiled.weight.sum() == len(origins)
 
 
 @pytest.mark.parametrize(
