@@ -5,8 +5,10 @@ the two it was built from. Rows are sorted by subject, date and known_at; later 
 """
 
 import hashlib
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -70,8 +72,7 @@ class Facts:
 
     def about(self, subject: str) -> Self:
         """Only the rows of one subject."""
-        first = int(np.searchsorted(self.subject, subject, "left"))
-        return self._where(slice(first, int(np.searchsorted(self.subject, subject, "right"))))
+        return self._where(self._rows.get(subject, slice(0, 0)))
 
     def column(self, field: str) -> Floats:
         """One of FIELDS [N]."""
@@ -86,6 +87,13 @@ class Facts:
         sha.update(np.where(np.isnan(self.values), np.nan, self.values).astype("<f8").tobytes())
         return sha.hexdigest()
 
+    @cached_property
+    def _rows(self) -> dict[str, slice]:
+        """Where each subject's rows lie."""
+        starts = _starts(self.subject)
+        edges = [*starts.tolist(), len(self)]
+        return {str(self.subject[first]): slice(first, last) for first, last in itertools.pairwise(edges)}
+
     def _where(self, keep: NDArray[np.bool_] | slice) -> Self:
         return type(self)(self.subject[keep], self.date[keep], self.known_at[keep], self.values[keep])
 
@@ -93,8 +101,13 @@ class Facts:
         return len(self.date)
 
 
+def _starts(subject: NDArray[np.str_]) -> NDArray[np.intp]:
+    """Where runs of the same subject begin."""
+    return np.flatnonzero(np.r_[True, subject[1:] != subject[:-1]][: len(subject)])
+
+
 def _numbers(subject: NDArray[np.str_]) -> NDArray[np.intp]:
     """Ranks [N] of the subjects; by runs, because sorting text row by row costs ten times as much."""
-    starts = np.flatnonzero(np.r_[True, subject[1:] != subject[:-1]][: len(subject)])
+    starts = _starts(subject)
     _, rank = np.unique(subject[starts], return_inverse=True)
     return np.repeat(rank, np.diff(np.r_[starts, len(subject)]))

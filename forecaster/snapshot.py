@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from forecaster.errors import SnapshotCorrupt, SnapshotMissing
 from forecaster.facts import FIELDS, Facts
@@ -54,7 +55,7 @@ def read_snapshot(folder: Path, digest: str) -> Facts:
     try:
         table = pq.read_table(path)
         facts = Facts.of(
-            np.array(table["subject"].to_pylist(), dtype=np.str_),
+            _texts(table["subject"]),
             table["date"].to_numpy(),
             table["known_at"].cast(pa.timestamp("us")).to_numpy(),
             np.column_stack([table[field].to_numpy() for field in FIELDS]),
@@ -64,3 +65,11 @@ def read_snapshot(folder: Path, digest: str) -> Facts:
     if facts.digest() != digest:
         raise SnapshotCorrupt(path)
     return facts
+
+
+def _texts(column: pa.ChunkedArray) -> NDArray[np.str_]:
+    """Text as NumPy has it; each subject is converted once, not once a row."""
+    encoded = column.combine_chunks().dictionary_encode()
+    names = np.array(encoded.dictionary.to_pylist(), dtype=np.str_)
+    texts: NDArray[np.str_] = names[encoded.indices.to_numpy()]
+    return texts

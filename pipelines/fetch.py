@@ -220,7 +220,7 @@ def _add_actions(connection: Connection, symbol: str, checked: Checked, span: tu
     for kind in ACTIONS:
         kept = history.actions_of(symbol, kind)
         told = checked.actions[checked.actions["kind"] == kind]
-        values = dict(zip(told["session"].dt.date, told["value"].astype(float), strict=True))
+        values = dict(zip(pd.to_datetime(told["session"]).dt.date, told["value"].astype(float), strict=True))
         for row in history.latest_rows(connection, kept, span[0]):
             if row.date <= span[1] and row.date not in values and (row.date, kind) not in doubted:
                 values[row.date] = _NEUTRAL[kind]

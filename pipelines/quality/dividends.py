@@ -11,7 +11,7 @@ BORNE_OUT = 0.5
 """Share of a dividend that the open has to give back. Taxed dividends give back less than all (KMR.L: a half)."""
 
 CLEAR = 3.0
-"""Spreads by which a drop must fall short before a single dividend is doubted."""
+"""Daily spreads that a dividend must be worth, and its drop fall short by, before it is doubted."""
 
 NEIGHBOURS = 7
 """Days within which no company pays the same amount twice: the vendor has it on two ex-dates, and none is guessed."""
@@ -24,21 +24,18 @@ SPLIT_SLACK = 0.3
 """On a split's ex-date, a dividend still in old shares is off from its neighbours by the ratio, to this relative error:
 the dividend itself may have been raised (4063.T: 275 beside 45 and 50, split 5:1)."""
 
-POOLED, POOLED_CLEAR = 30.0, 3.0
-"""Mean drop over mean dividend, of all that are too small to judge alone, and its distance from 1 in standard errors,
-from which the unit of all is wrong by 100."""
-
-LEAST_OVERNIGHT = 0.004
-"""Least spread from close to open: many vendors' opens repeat the close before."""
+LEAST_CASH, LEAST_SHARE = 5e-4, 1e-3
+"""No company declares less than a twentieth of a cent for a share worth a thousand times that: pence called pounds
+twice over (TENT.L: .0001375 of .85). Least genuine ones seen: .002 (EWG)."""
 
 
-def dividend_faults(levels: Levels, days: Dates, cash: Floats, splits: Splits, held: Dates) -> Text:
+def dividend_faults(levels: Levels, days: Dates, cash: Floats, traded: Floats, splits: Splits, held: Dates) -> Text:
     """Why a dividend is not believed [D].
 
     Arguments:
         levels: Believed prices.
         days: Ex-dates, ascending [D].
-        cash: In the shares of the newest session [D].
+        cash, traded: In shares of the newest session, and as traded on the ex-date [D].
         held: Sessions whose prices are on a wrong level.
     """
     at = np.searchsorted(levels.days, days)
@@ -51,14 +48,21 @@ def dividend_faults(levels: Levels, days: Dates, cash: Floats, splits: Splits, h
     alone[np.isin(days, held)] = "dividend: the price level of its session is in doubt"
     with np.errstate(invalid="ignore"):
         alone[(alone == "") & (share >= 1.0)] = "dividend: not less than the price before it"
-        alone[(alone == "") & (BORNE_OUT * share - drop > CLEAR * levels.spread)] = (
-            "dividend: the prices do not show it"
-        )
-    faults = first_fault(alone, _beside_others(days, cash, splits))
-    small = (faults == "") & (share < levels.spread)
-    if _unit_is_wrong(share[small], drop[small], _overnight(levels)):
-        faults[small] = "dividend: far less than the prices show"
-    return faults
+        visible = share > CLEAR * levels.spread
+        unseen = visible & (BORNE_OUT * share - drop > CLEAR * levels.spread)
+        alone[(alone == "") & unseen] = "dividend: the prices do not show it"
+        alone[(alone == "") & (traded < LEAST_CASH) & (share < LEAST_SHARE)] = "dividend: too little to be declared"
+    return first_fault(alone, _beside_others(days, cash, splits))
+
+
+def dividend_drops(levels: Levels, days: Dates, cash: Floats) -> Floats:
+    """By how much the dividends going ex in a session lower its log price, if they are right [N]."""
+    drops = np.zeros(len(levels.days))
+    at = np.searchsorted(levels.days, days)
+    inside = (at > 0) & (at < len(levels.days))
+    share = cash[inside] / np.exp(levels.closes[at[inside] - 1])
+    drops[at[inside]] = -np.log1p(-np.minimum(share, 0.99))
+    return drops
 
 
 def _beside_others(days: Dates, cash: Floats, splits: Splits) -> Text:
@@ -82,19 +86,3 @@ def _beside_others(days: Dates, cash: Floats, splits: Splits) -> Text:
         if (np.abs(np.median(beside) * ratios / cash[at] - 1.0) < SPLIT_SLACK).any():
             faults[at] = "dividend: in the shares of before the split of its ex-date"
     return faults
-
-
-def _unit_is_wrong(share: Floats, drop: Floats, spread: float) -> bool:
-    """Whether dividends too small to be seen one by one were seen together: the slope of drop on share."""
-    if not len(share):
-        return False
-    slope = float(share @ drop / (share @ share))
-    error = spread / float(np.sqrt(share @ share))
-    return slope > POOLED and slope - 1.0 > POOLED_CLEAR * error
-
-
-def _overnight(levels: Levels) -> float:
-    """Robust standard deviation of the moves from close to open."""
-    moves = np.abs(levels.opens[1:] - levels.closes[:-1])
-    moves = moves[moves > 0.0]
-    return max(float(np.median(moves)) / 0.6745, LEAST_OVERNIGHT) if len(moves) else LEAST_OVERNIGHT

@@ -37,8 +37,8 @@ NEAR = 4.0
 """Times the spread by which a step may miss the ratio that explains it."""
 
 SURPRISE = 2.5
-"""Volume, in shares and in money, over its median of `MONTH` sessions, from which a gap is the market's. Of the 17 gaps
-above 1.22 in the clean files the least has 3.5 (NFLX 2011-10-25); a split missed leaves one of the two at about 1."""
+"""Volume, in shares and in money, over its median of `MONTH` sessions, from which a gap is the market's. Of the 12 gaps
+above 1.22 in the clean files the least has 3.6 (NFLX 2011-10-25); a split missed leaves one of the two at about 1."""
 
 MONTH = 20
 
@@ -99,7 +99,9 @@ class Levels:
         return surprise
 
 
-def level_faults(levels: Levels, listed: Floats, first: np.datetime64, disagreement: Floats | None) -> Text:
+def level_faults(
+    levels: Levels, listed: Floats, drops: Floats, first: np.datetime64, disagreement: Floats | None
+) -> Text:
     """Why a price is not on the level of the rest [N].
 
     Which stretch is right: the one that agrees with what is stored; at a first fetch the newest of at least a week,
@@ -107,11 +109,12 @@ def level_faults(levels: Levels, listed: Floats, first: np.datetime64, disagreem
 
     Arguments:
         listed: Log ratios of the splits in the reply.
+        drops: Log drop that the dividends of a session explain [N].
         first: The right stretch begins on or after this day.
         disagreement: |log(close as traded / stored close)| [N], NaN where none is stored; None at a first fetch.
     """
     faults = np.full(len(levels.days), "", dtype=object)
-    steps, broken = levels.steps, _breaks(levels, listed)
+    steps, broken = levels.steps, _breaks(levels, listed, drops)
     if not broken.any():
         return faults
     stretch = np.cumsum(broken, dtype=np.intp)
@@ -124,7 +127,7 @@ def level_faults(levels: Levels, listed: Floats, first: np.datetime64, disagreem
     return faults
 
 
-def _breaks(levels: Levels, listed: Floats) -> NDArray[np.bool_]:
+def _breaks(levels: Levels, listed: Floats, drops: Floats) -> NDArray[np.bool_]:
     """Where a session's price level does not follow from the one before [N]."""
     spread, steps, gaps = levels.spread, levels.steps, levels.gaps
     with np.errstate(invalid="ignore"):
@@ -139,19 +142,21 @@ def _breaks(levels: Levels, listed: Floats) -> NDArray[np.bool_]:
         brief = back - there <= BRIEF
         if brief and abs(steps[there] + steps[back]) <= min(abs(steps[there]), abs(steps[back])) / 2.0:
             broken[[there, back]] = True
-    return broken
+    explained = (drops > 0.0) & (np.abs(steps + drops) <= NEAR * spread)
+    return broken & ~explained
 
 
 def _right_stretch(days: Dates, stretch: NDArray[np.intp], first: np.datetime64, disagreement: Floats | None) -> int:
     numbers = np.unique(stretch)
-    if disagreement is not None and np.isfinite(disagreement).any():
+    if disagreement is not None:
+        disagreement = np.where(days >= first, disagreement, np.nan)
         medians = {
             number: np.median(disagreement[known])
             for number in numbers.tolist()
             if (known := (stretch == number) & np.isfinite(disagreement)).any()
         }
-        closest = min(medians, key=lambda number: medians[number])
-        if medians[closest] < SPIKE:
+        closest = min(medians, key=lambda number: medians[number], default=None)
+        if closest is not None and medians[closest] < SPIKE:
             return int(closest)
     lengths = np.array([((stretch == number) & (days >= first)).sum() for number in numbers])
     long = np.flatnonzero(lengths >= BRIEF)

@@ -1,6 +1,5 @@
 """Actions as listed, the factors of the splits among them, and whether the prices bear a split out."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -9,8 +8,8 @@ import pandas as pd
 
 from forecaster.contract import Dates, Floats
 from pipelines.quality.levels import Levels
-from pipelines.quality.rows import collapse, days_of
-from pipelines.sources.base import ACTION_COLUMNS
+from pipelines.quality.rows import LARGEST, collapse, days_of
+from pipelines.sources.base import ACTION_COLUMNS, Reply
 
 VISIBLE = np.log(1.2)
 """Smallest |log ratio| of a split that prices of single days can bear out; stock dividends of a few per cent cannot."""
@@ -20,6 +19,9 @@ CLEAR = 8.0
 
 NEAR = 0.35
 """Share of a split's |log ratio| by which a step may miss it: the market moves on that day too."""
+
+WIDEST_RATIO = 1e5
+"""No split is wider: the widest seen is ALPHA.PA's of 1:10,000."""
 
 
 @dataclass(frozen=True)
@@ -50,29 +52,39 @@ class Doubt:
 
     before: np.datetime64
     """Prices of sessions before this one are in unknown shares."""
-    wrong: Sequence[np.datetime64]
+    wrong: Dates
     """Ex-dates of splits that did not happen so."""
 
 
-def known_actions(listed: pd.DataFrame, until: np.datetime64) -> pd.DataFrame:
-    """ACTION_COLUMNS and `fault`, ascending, of actions in effect by session `until`; later ones wait."""
-    actions = collapse(listed, list(ACTION_COLUMNS))
+def known_actions(reply: Reply, until: np.datetime64) -> pd.DataFrame:
+    """ACTION_COLUMNS of actions in effect by session `until`, ascending; later ones wait.
+
+    Further columns: `fault`, why it is not believed so far; `traded` and `even`, the value in shares as traded on the
+    ex-date and in shares of the newest session.
+    """
+    actions = collapse(reply.actions, list(ACTION_COLUMNS))
     actions = actions[days_of(actions) <= until].reset_index(drop=True)
-    value = actions["value"].to_numpy(float)
+    value, kind = actions["value"].to_numpy(float), actions["kind"].to_numpy(dtype=object)
     fault = np.full(len(actions), "", dtype=object)
-    fault[actions.duplicated(["session", "kind"], keep=False).to_numpy()] = "given twice"
-    fault[~(np.isfinite(value) & (value > 0.0))] = "not a positive number"
-    fault[fault != ""] = actions["kind"][fault != ""] + ": " + fault[fault != ""]
-    return actions.assign(fault=fault)
+    fault[actions.duplicated(["session", "kind"], keep=False).to_numpy()] = ": given twice"
+    most = np.where(kind == "split", WIDEST_RATIO, LARGEST)
+    fault[~((value < most) & (value > 1.0 / most))] = ": value beyond belief"
+    fault[~(np.isfinite(value) & (value > 0.0))] = ": not a positive number"
+    fault[fault != ""] = kind[fault != ""] + fault[fault != ""]
+    actions = actions.assign(fault=fault)
+    value = np.where(fault == "", value, np.nan)
+    shares = np.where(kind == "dividend", Splits.of(actions).factor(days_of(actions)), 1.0)
+    traded, even = (value * shares, value) if reply.split_adjusted else (value, value / shares)
+    return actions.assign(traded=traded, even=even)
 
 
 def split_faults(levels: Levels, splits: Splits, stored: pd.DataFrame | None) -> Doubt:
     """Which splits the prices contradict, and from when on prices are in the shares they are said to be in.
 
     In the shares of the newest session there is no step at an ex-date. A step down by the ratio: the split is listed
-    but not yet applied; the split is real, the prices before are in other shares than said. A step up by it: it was applied
-    twice, or was none and applied all the same. Which of the two, only what was stored before can tell; without it, the
-    split falls along with all prices before it.
+    but not yet applied; it is real, and the prices before are in other shares than said. A step up by it: it was
+    applied twice, or was none and applied all the same. Which of the two, only what was stored before can tell; without
+    it, the split falls along with all prices before it.
     """
     before, wrong = np.datetime64("0001-01-01"), []
     for day, log in zip(splits.days, splits.logs, strict=True):
@@ -86,7 +98,7 @@ def split_faults(levels: Levels, splits: Splits, stored: pd.DataFrame | None) ->
             before = day
             if not _was_seen(levels, int(at), log, splits, stored):
                 wrong.append(day)
-    return Doubt(before, wrong)
+    return Doubt(before, np.array(wrong, dtype="datetime64[D]"))
 
 
 def _was_seen(levels: Levels, at: int, log: float, splits: Splits, stored: pd.DataFrame | None) -> bool:

@@ -35,14 +35,14 @@ def refuse_rescaled(symbol: str, bars: pd.DataFrame, splits: Splits, stored: pd.
     days = days_of(both)
     if not len(moved):
         return
+    for day, log in zip(splits.days, splits.logs, strict=True):
+        earlier = moved[days < day]
+        if abs(log) > 10 * SAME and len(earlier) and float(np.mean(np.abs(earlier - log) <= SAME)) > 0.5:
+            problem = f"the split of {day} is in its list but the prices stored before do not show it"
+            raise ReplyRefused("quality", symbol, problem)
     factor = float(np.median(moved))
     alike = float(np.mean(np.abs(moved - factor) <= SAME)) > 0.5
     if abs(factor) > FARTHEST - SAME or (alike and np.abs(abs(factor) - SPLIT_LIKE).min() <= 1e-4):
         raise ReplyRefused(
             "quality", symbol, f"its prices are {np.exp(factor):.4g} times the stored ones, and no split says so"
         )
-    for day, log in zip(splits.days, splits.logs, strict=True):
-        earlier = moved[days < day]
-        if abs(log) > 10 * SAME and len(earlier) and float(np.mean(np.abs(earlier - log) <= SAME)) > 0.5:
-            problem = f"the split of {day} is in its list but the prices stored before do not show it"
-            raise ReplyRefused("quality", symbol, problem)

@@ -9,10 +9,8 @@ the last are configured.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -68,19 +66,19 @@ class FilesSource(Frozen):
         if not self.folder.is_dir():
             raise ConfigError("folder", f"source 'files' needs a folder that exists, not {str(self.folder)!r}")
         lags = {name: Publication(name, release.frequency, release.days) for name, release in self.publications.items()}
-        return Files(self.folder, around.venue, MappingProxyType(self.venues), MappingProxyType(lags))
+        return Files(self.folder, around.venue, self.venues, lags)
 
 
-@dataclass(frozen=True)
 class Files:
     """A folder of bars and series."""
 
-    folder: Path
-    venue: str
-    venues: Mapping[str, str] = MappingProxyType({})
-    publications: Mapping[str, Publication] = MappingProxyType({})
     name = "files"
     remote = False
+
+    def __init__(
+        self, folder: Path, venue: str, venues: Mapping[str, str], publications: Mapping[str, Publication]
+    ) -> None:
+        self._folder, self._venue, self._venues, self._publications = folder, venue, venues, publications
 
     def bars(self, symbol: str, since: date | None, now: datetime) -> Reply:
         """Bars and actions of the file, from `since` up to `now`.
@@ -90,7 +88,7 @@ class Files:
             EmptyRange: The file has no row in that range.
             ConfigError: The file cannot be read, or lacks a column.
         """
-        path, venue = self._path(symbol), self.venues.get(symbol, self.venue)
+        path, venue = self._path(symbol), self._venues.get(symbol, self._venue)
         table = _read(path, symbol)
         _need(path, table, BAR_FIELDS)
         rows = _numbers(path, table, [*BAR_FIELDS, *(name for name in (*_CASH, _SPLITS) if name in table)])
@@ -118,7 +116,7 @@ class Files:
             ConfigError: The file cannot be read or is no series, or no publication is configured for it.
         """
         path = self._path(series)
-        if series not in self.publications:
+        if series not in self._publications:
             remedy = f'publications.{series} = {{ frequency = "M", days = 14 }}'
             raise ConfigError(path, f"nothing says when its values become known; write e.g. {remedy} beside its folder")
         table = _read(path, series)
@@ -126,7 +124,7 @@ class Files:
         _need(path, table, [column])
         values = _numbers(path, table, [column])[column]
         periods, _ = _stamps(path, table)
-        known_at = self.publications[series].known_at(periods)
+        known_at = self._publications[series].known_at(periods)
         found = pd.DataFrame(dict(zip(OBSERVATION_COLUMNS, (periods, known_at, values), strict=True))).dropna()
         found = found[(found["period"] >= pd.Timestamp(since or date.min)) & (found["known_at"] <= now)]
         if found.empty:
@@ -144,7 +142,7 @@ class Files:
         """Path by symbol or series."""
         listed: dict[str, Path] = {}
         for ending in _ENDINGS:
-            for path in sorted(self.folder.glob(f"*{ending}")):
+            for path in sorted(self._folder.glob(f"*{ending}")):
                 stem = path.name.removesuffix(ending)
                 names = _tickers(path) if stem.endswith(_THREE_LINES) else [stem]
                 listed |= dict.fromkeys(names, path)

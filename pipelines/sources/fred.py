@@ -149,8 +149,8 @@ class Fred:
     def _archived(self, series: str, since: date | None, now: datetime) -> pd.DataFrame:
         """Each value with the day it was first published.
 
-        What is new since `since` is asked for by publication, not by period: a period from then on cannot have been
-        published before, and a revision of an older period is news as well.
+        What is new since `since` is asked for by publication, not by period: a revision of an older period is news as
+        well. What had been published up to `since` of periods before it is taken to be stored.
         """
         dates = self._vintage_dates(series)
         if since is not None and since > now.date():
@@ -326,8 +326,8 @@ def _changes(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """
     frame = pd.concat(parts, ignore_index=True).sort_values(["period", "published"], kind="stable")
     last = frame.shift()
-    same_value = (frame["value"] == last["value"]) | (frame["value"].isna() & last["value"].isna())
-    return frame[~((frame["period"] == last["period"]) & same_value)].reset_index(drop=True)
+    repeated = (frame["period"] == last["period"]) & (frame["value"] == last["value"])
+    return frame[~repeated].reset_index(drop=True)
 
 
 def _lagged(publication: Publication, newest: pd.DataFrame) -> pd.DataFrame:

@@ -81,9 +81,9 @@ class Patience:
         """Wait for leave to send one request; called inside `call`, once for each HTTP request.
 
         Raises:
-            SourceTemporary: The deadline is past or comes before the next request is allowed.
+            SourceTemporary: The deadline is past, or comes before the next request is allowed.
         """
-        if self.left() <= 0.0 or not self._bucket.take(self._call.deadline):
+        if not self._bucket.take(self._call.deadline):
             problem = f"the deadline of {self._limits.deadline:g} s leaves no time for another request"
             raise SourceTemporary(self._call.source, self._call.subject, problem)
 

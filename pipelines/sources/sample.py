@@ -37,7 +37,7 @@ _SERIES: Mapping[str, tuple[Callable[[], pd.DataFrame], str, Publication]] = Map
     {
         # EIA releases on Wednesdays the days up to Monday.
         "DCOILWTICO": (wti.load, "DCOILWTICO", Publication("DCOILWTICO", "D", 9)),
-        "VIXCLS": (vix.load, "vix", Publication("VIXCLS", "D", 1)),
+        "VIXCLS": (vix.load, "vix", Publication("VIXCLS", "D", 4)),
         # BLS: 10th to 20th of the following month.
         "CPILFESL": (core_cpi.load, "CPILFESL", Publication("CPILFESL", "M", 21)),
         # Moody's monthly averages: first days of the following month.

@@ -137,8 +137,8 @@ class Yahoo:
     def bars(self, symbol: str, since: date | None, now: datetime) -> Reply:
         """Bars and actions from `since` (None: from the configured start) up to the session open at `now`.
 
-        yfinance gives a volume of 0 where Yahoo has none, and dates an action whose session has no bar to the bar
-        before it.
+        yfinance makes volumes 64-bit integers (0 where Yahoo has none, negative where one is too large), and dates an
+        action whose session has no bar to the bar before it.
 
         Raises:
             UnknownSymbol: It cannot be a symbol; nothing was sent.
@@ -165,19 +165,18 @@ class Yahoo:
                 keepna=True,
                 repair=False,
             )
-            meta = ticker.get_history_metadata()
+            listing = self._listing(symbol, ticker.get_history_metadata())
+            frame = frame[frame.index <= pd.Timestamp(now)]
+            if frame.empty:
+                raise EmptyRange(NAME, symbol, f"no bars from {first} on")
+            return _reply(listing, frame)
         except SourceError:
             raise
         except YFPricesMissingError as error:
             self._listing(symbol, ticker.get_history_metadata())
             raise EmptyRange(NAME, symbol, f"no bars from {first} on") from error
-        except Exception as error:  # the client has no base class for what it raises
+        except Exception as error:  # odd JSON breaks the client, or what it gives, in any way there is
             raise _meaning(symbol, error) from error
-        listing = self._listing(symbol, meta)
-        frame = frame[frame.index <= pd.Timestamp(now)]
-        if frame.empty:
-            raise EmptyRange(NAME, symbol, f"no bars from {first} on")
-        return _reply(listing, frame)
 
     def _listing(self, symbol: str, meta: Mapping[str, Any]) -> Listing:
         """What the reply says it is about.
@@ -260,13 +259,13 @@ def _meaning(symbol: str, error: Exception) -> SourceError:
 def _reply(listing: Listing, frame: pd.DataFrame) -> Reply:
     """A frame of yfinance (exchange-local midnights, title-case columns) in the house's columns."""
     # The exchange's own date: as an instant, a midnight east of Greenwich is the day before.
-    sessions = pd.DatetimeIndex(frame.index).tz_convert('UTC').tz_localize(None).normalize()
+    sessions = pd.DatetimeIndex(frame.index).tz_localize(None).normalize()
     bars = frame.rename(columns=str.lower).assign(session=sessions)[list(BAR_COLUMNS)]
     events = frame[[column for column in _ACTIONS if column in frame]].rename_axis("session").reset_index()
     actions = events.assign(session=sessions).melt("session", var_name="kind")
-    actions = actions[actions["value"] != 0.0].replace({"kind": dict(_ACTIONS)})
+    actions = actions.astype({"value": float}).replace({"kind": dict(_ACTIONS)})
     # A fund's dividend and its capital gain of one day are one payment.
-    paid = actions.groupby(["session", "kind"])["value"].sum().reset_index()
+    paid = actions[actions["value"] != 0.0].groupby(["session", "kind"])["value"].sum().reset_index()
     return Reply(
         listing,
         bars.astype(dict.fromkeys(BAR_COLUMNS[1:], float)).reset_index(drop=True),

@@ -132,7 +132,9 @@ def test_what_is_written_when_it_is_news_is_recorded_and_what_is_older_is_assume
 
 
 def test_an_archive_gives_each_value_from_when_it_was_published(store):
-    months = [Row(date(2020, 4, 1), datetime(2020, 5, day, tzinfo=UTC), (value,)) for day, value in ((8, 1.5), (20, 1.75))]
+    months = [
+        Row(date(2020, 4, 1), datetime(2020, 5, day, tzinfo=UTC), (value,)) for day, value in ((8, 1.5), (20, 1.75))
+    ]
     assert put_archive(store, months) == (1, 1)
     assert put_archive(store, months) == (0, 0)
     assert count_assumed(store, LATER, ["M"]) == 0
@@ -259,5 +261,3 @@ def test_a_failed_transaction_leaves_nothing(store):
     with pytest.raises(DatabaseError):
         put_bars(store, [*BARS, BARS[0]])
     assert number_of(store, "bar") == 0
-
-

@@ -2,7 +2,7 @@
 
 with StandInYahoo() as yahoo:
     yahoo.serve(chart("AAPL", rows))            # what /v8/finance/chart/AAPL answers, cut to what is asked for
-    yahoo.replay(path)                          # or a recorded answer, byte for byte in meaning
+    yahoo.replay(path)                          # or a recorded answer, with its status and headers
     source = Yahoo(start, {}, cache, patience, yahoo.session(patience))
     yahoo.behave("429", times=3)                # the next answers; BEHAVIOURS has the list
     yahoo.requests                              # what has come in
@@ -30,6 +30,9 @@ from pipelines.sources.patience import Patience
 from pipelines.sources.yahoo import ChartSession
 
 CHART = "/v8/finance/chart/"
+NOT_FOUND = (
+    '{"chart":{"result":null,"error":{"code":"Not Found","description":"No data found, symbol may be delisted"}}}'
+)
 
 Row = tuple[date | datetime, float | None, float | None, float | None, float | None, float | None]
 """Session (or the instant of a live row), open, high, low, close, volume."""
@@ -126,6 +129,14 @@ class StandInYahoo:
         """Answer charts of `symbol` (None: of the chart's own) with `answer`, cut to the range that is asked for."""
         self._charts[symbol or answer["chart"]["result"][0]["meta"]["symbol"]] = answer
 
+    def forget(self, symbol: str) -> None:
+        """Know a symbol no more."""
+        del self._charts[symbol]
+
+    def say(self, text: str, symbol: str = "AAPL") -> None:
+        """Answer charts of `symbol` with this text, whatever range is asked for."""
+        self._recorded[CHART + symbol] = Answer(200, [("Content-Type", "application/json")], text.encode())
+
     def replay(self, path: Path) -> Asked:
         """Answer as recorded whenever its path is asked for; returns what was asked at the recording."""
         text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
@@ -176,8 +187,7 @@ class StandInYahoo:
             return Answer(200, [("Content-Type", "text/plain")], b"made-up")
         if symbol in self._charts:
             return _json(200, _cut(self._charts[symbol], asked.query))
-        error = {"code": "Not Found", "description": "No data found, symbol may be delisted"}
-        return _json(404, {"chart": {"result": None, "error": error}})
+        return Answer(404, [("Content-Type", "application/json")], NOT_FOUND.encode())
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         yahoo = self
@@ -242,6 +252,12 @@ BEHAVIOURS: dict[str, Callable[[Send, Answer, threading.Event], None]] = {
     ),
     "500": _instead(500, "text/html", "<html>Internal Server Error</html>"),
     "503": _instead(503, "application/json", "{}"),
+    "404": _instead(404, "application/json", NOT_FOUND),
+    "400": _instead(
+        400,
+        "application/json",
+        '{"chart":{"result":null,"error":{"code":"Bad Request","description":"Data doesn\'t exist for startDate"}}}',
+    ),
     "404 without a reason": _instead(404, "text/html", "<html>not here</html>"),
     "redirect": lambda send, _, __: send(_raw(Answer(307, [("Location", "/consent")], b""))),
     "captcha": _instead(200, "text/html", "<html><body>Are you a robot?</body></html>"),

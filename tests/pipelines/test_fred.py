@@ -231,6 +231,14 @@ def test_periods_ahead_of_the_clock_do_not_hide_what_was_published_since(server)
     assert [value for period, _, value in rows if period == date(2028, 1, 1)] == [float(n) for n in range(1, 9)]
 
 
+def test_a_period_published_before_it_began_is_given_if_it_is_asked_for(server):
+    server.add(archive_of("AHEAD", {f"2026-0{n}-01": {"2028-01-01": "5", "2026-01-01": str(n)} for n in range(1, 9)}))
+    rows = triples(client(server).observations("AHEAD", date(2026, 5, 15), NOW))
+    # Known since January; as late as the question allows, never early.
+    assert [row for row in rows if row[0] == date(2028, 1, 1)] == [(date(2028, 1, 1), the_day_after("2026-05-01"), 5.0)]
+    assert [value for period, _, value in rows if period == date(2026, 1, 1)] == [6.0, 7.0, 8.0]
+
+
 def test_nothing_new_is_no_error_but_nothing_at_all_is(server):
     server.add(archive_of("YOUNG", {"2026-10-01": {"2026-09-01": "1"}}))
     early = datetime(2020, 1, 1, tzinfo=UTC)
@@ -361,30 +369,29 @@ def test_the_lag_of_gdp_is_late_enough_outside_three_shutdowns():
     assert early == ["1995-10-01", "2013-07-01", "2018-10-01"]
 
 
-def retrieved() -> list[tuple[str, str, Path]]:
-    days = [(path.parent.name, path.name[:10], path) for path in DATA.glob("vintages/fred_as_retrieved/*/*.csv.gz")]
-    return sorted(days) + [
-        (name, "2026-01-02", DATA / f"macro/fred_api_2026-01-02/{name}.csv") for name in PUBLICATIONS
-    ]
+@with_data
+@pytest.mark.parametrize("series", ["CPIAUCSL", "UNRATE", "ICSA"])
+def test_a_value_counts_only_after_the_day_on_which_it_was_first_retrieved(series):
+    files = sorted((DATA / "vintages/fred_as_retrieved" / series).glob("*.csv.gz"))
+    assert len(files) >= 3
+    for earlier, later in pairwise(files):
+        fresh = set(numbers(native(series, later))) - set(numbers(native(series, earlier)))
+        assert fresh
+        known_at = PUBLICATIONS[series].known_at(pd.Series(pd.to_datetime(sorted(fresh))))
+        assert known_at.min() >= the_day_after(later.name[:10])
 
 
 @with_data
-def test_no_stated_lag_shows_a_value_that_was_not_there_yet():
-    seen = set()
-    for series, day, path in retrieved():
-        if series in PUBLICATIONS and path.is_file():
-            publication, last = PUBLICATIONS[series], max(numbers(native(series, path)))
-            days = pd.Series(pd.date_range(last, periods=400, freq="D"))
-            periods = days.dt.to_period(publication.frequency).drop_duplicates().dt.start_time
-            if publication.frequency.startswith("W"):
-                periods = days[days.dt.day_of_week == 5]
-            following = periods[periods > pd.Timestamp(last)]
-            if publication.frequency == "D":
-                following = following[(following.dt.day_of_week < 5) & (following != pd.Timestamp(2026, 1, 1))]
-            # The first period that the file does not have yet must not count before the day it was retrieved.
-            assert publication.known_at(following.iloc[:1]).iloc[0] > pd.Timestamp(day, tz="UTC"), (series, day)
-            seen.add(series)
-    assert len(seen) >= 15
+@pytest.mark.parametrize("series", sorted(set(PUBLICATIONS) - {"AAA", "BAA", "CPILFESL", "GDP"}))
+def test_a_value_missing_from_a_download_does_not_count_before_it(series):
+    downloaded = pd.Timestamp("2026-01-02", tz="UTC")
+    last = pd.Timestamp(max(numbers(native(series, DATA / f"macro/fred_api_2026-01-02/{series}.csv"))))
+    publication = PUBLICATIONS[series]
+    # The first period after the last one there; of days, the first on which markets were open.
+    days = pd.Series(pd.bdate_range(last, periods=300, freq="C", holidays=["2026-01-01"], inclusive="right"))
+    periods = days.dt.to_period(publication.frequency)
+    missing = days[periods != pd.Period(last, publication.frequency)].iloc[:1]
+    assert publication.known_at(missing).iloc[0] > downloaded
 
 
 # ---- bad replies
@@ -442,7 +449,7 @@ def test_a_hang_and_a_slow_drip_end_with_the_deadline(server, fault, key):
     began = time.monotonic()
     with pytest.raises(SourceTemporary, match="DGS10"):
         client(server, key=key, deadline=0.6, attempts=5).observations("DGS10", None, NOW)
-    assert 0.4 < time.monotonic() - began < 1.5
+    assert 0.4 < time.monotonic() - began < 5.0  # unended, the drip takes half a minute
 
 
 def test_fault_14_a_rate_limit_is_not_asked_again(server):

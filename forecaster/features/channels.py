@@ -1,0 +1,90 @@
+"""Channels: the features that a run names, on a panel.
+
+A channel is written `name` (of the target) or `name(SUBJECT)` (of another symbol or macro series). What names exist is
+an argument everywhere, the table that ships or one with a user's own features added to it.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from forecaster.contract import Dates, Floats, WindowSpec
+from forecaster.errors import ChannelHole, ConfigError
+from forecaster.features.base import Feature
+from forecaster.features.table import FEATURES
+from forecaster.panel import Panel
+
+CHANNEL = re.compile(r"(?P<feature>[a-z][a-z0-9_]*)(?:\((?P<subject>[A-Z0-9^.\-=_]+)\))?")
+
+
+@dataclass(frozen=True)
+class Channels:
+    """The channels of a run on sessions, ready to be cut into windows."""
+
+    sessions: Dates
+    """[T]."""
+    values: Floats
+    """[T, C]."""
+    close: Floats
+    """[T] of the target, adjusted for splits; NaN on a session without a bar."""
+    traded: Floats
+    """[T] of the target, as traded."""
+
+
+def parse(channel: str, features: Mapping[str, Feature] = FEATURES) -> tuple[str, str | None]:
+    """The feature and the subject (None: the target) of a channel's name.
+
+    Raises:
+        ConfigError: No such feature, with the names of those that exist.
+    """
+    match = CHANNEL.fullmatch(channel)
+    if not match or match["feature"] not in features:
+        raise ConfigError("[window] channels", f"unknown channel {channel!r}; features are {', '.join(features)}")
+    return match["feature"], match["subject"]
+
+
+def subjects(channels: Iterable[str], features: Mapping[str, Feature] = FEATURES) -> set[str]:
+    """Subjects other than the target that these channels read."""
+    return {subject for _, subject in (parse(channel, features) for channel in channels) if subject is not None}
+
+
+def warm_up(channels: Iterable[str], features: Mapping[str, Feature] = FEATURES) -> int:
+    """Sessions lost at the start of a panel."""
+    return max(features[parse(channel, features)[0]].warm_up for channel in channels)
+
+
+def compute(panel: Panel, window: WindowSpec, features: Mapping[str, Feature] = FEATURES) -> Channels:
+    """The window's channels on the panel, from the first session on which all of them have a value.
+
+    Raises:
+        ChannelHole: A channel has no value on a session after all of them had begun, or never begins.
+        ConfigError: A feature's function fails, or answers anything but one number a session.
+    """
+    columns, warm_ups = [], []
+    for channel in window.channels:
+        name, subject = parse(channel, features)
+        columns.append(features[name](panel, subject or panel.symbol))
+        warm_ups.append(features[name].warm_up)
+    values = np.column_stack(columns)
+    ready = np.asarray(np.isfinite(values).all(axis=1))
+    first = int(np.argmax(ready))
+    _require_no_holes(panel, window.channels, warm_ups, values, first)
+    close, traded = panel.column(panel.symbol, "close"), panel.traded("close")
+    return Channels(panel.sessions[first:], values[first:], close[first:], traded[first:])
+
+
+def _require_no_holes(panel: Panel, names: Sequence[str], warm_ups: Sequence[int], values: Floats, first: int) -> None:
+    """Check that after the beginning a channel lacks a value only where a missing bar of the target explains it."""
+    finite = np.isfinite(values)
+    for name, begun in zip(names, finite.any(axis=0), strict=True):
+        if not begun:
+            raise ChannelHole(name, str(panel.sessions[-1]))
+    for number, name in enumerate(names):
+        explained = np.arange(len(values)) < first
+        for hole in np.flatnonzero(panel.holes).tolist():
+            explained[hole : hole + warm_ups[number] + 1] = True
+        unexplained = np.flatnonzero(~finite[:, number] & ~explained)
+        if unexplained.size:
+            raise ChannelHole(name, str(panel.sessions[unexplained[-1]]))
