@@ -1,14 +1,16 @@
 """Leaks, found by perturbation alone: whatever happens to the facts after an origin's cut-off, no bit of what is
 computed for a session up to the origin may move. No rule says what a leak looks like.
 
-An *origin* is a session whose bar the target has; a *view* is any function of facts that gives dated rows. For each
-origin every view is asked about other *worlds*: what was known at the cut-off and nothing else, and several in which
-what came later is different. The same is done once more from a past with oddities in it (holes, splits, wild and still
-sessions), because a function may look ahead only where something odd happened.
+A *view* is any function of facts that gives dated rows. At each origin it is asked about other *worlds*: one in which
+nothing came after the cut-off, and several in which something else did. All is done again from a past with oddities in
+it (holes, splits, wild and still sessions), because a function may look ahead only where something odd happened.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,13 +24,15 @@ from forecaster.worlds import Change, another_world, odd_past
 RUN = 25
 """Sessions in a row that are all origins: every weekday and the turn of a month are among them."""
 
-CHANGED = Change(seed=0)
-WORLDS: Mapping[str, Change] = {
-    "changed": CHANGED,
-    "raised": Change(seed=1, changed=1.0, removed=0.0, push=7.0),
-    "lowered": Change(seed=2, changed=1.0, removed=0.0, push=-7.0),
-}
-"""What is done to the facts after the cut-off, besides cutting them away."""
+CUT = "cut away"
+CHANGES: Mapping[str, Change] = MappingProxyType(
+    {
+        "changed": Change(seed=0),
+        "raised": Change(seed=1, changed=1.0, removed=0.0, push=7.0),
+        "lowered": Change(seed=2, changed=1.0, removed=0.0, push=-7.0),
+    }
+)
+"""What is done to the facts after a cut-off, besides cutting them away."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +48,12 @@ class Dated:
 
 
 View = Callable[[Facts], Dated]
-"""Must begin afresh at each call: what an earlier call left behind would hide a leak."""
+"""Begins afresh at each call: what an earlier call left behind could hide a leak."""
 
 
 @dataclass(frozen=True)
 class Leak:
-    """A row that moved though nothing changed that was known at its session."""
+    """A row that moved although nothing changed that was known at its session."""
 
     channel: str
     session: str
@@ -59,7 +63,7 @@ class Leak:
     world: str
     """What was done to them."""
     size: float
-    """Largest difference; NaN where a value, a row or the channel came or went."""
+    """Largest difference; NaN where a value, a row or the channel itself came or went."""
 
 
 @dataclass(frozen=True)
@@ -67,119 +71,153 @@ class Search:
     """What was looked at, and found."""
 
     leaks: tuple[Leak, ...]
-    """One a channel, origin and world, in the order found."""
+    """One a channel, origin and world, in the order of the search."""
     origins: int
     comparisons: int
     """Worlds compared, summed over views."""
     refused: int
-    """Worlds that a view would not compute (its checks refused the data): these say nothing."""
+    """Worlds that a view would not compute, which say nothing about it."""
 
 
-@dataclass(frozen=True)
-class Market:
-    """Whose sessions the origins are."""
+def find_leaks(
+    views: Sequence[View], facts: Facts, symbol: str, calendar: Calendar, origins: Dates, seed: int
+) -> Search:
+    """Ask each view about the worlds of each origin, and compare what it says of the sessions up to the origin.
 
-    symbol: str
-    calendar: Calendar
+    Arguments:
+        symbol: The target: a session on which it has no bar is a hole, and may be missing at the end of a view.
+        calendar: Of the target's venue.
+        origins: Sessions [N] of the venue, ascending.
+        seed: Of what happens in the worlds.
 
-    def known(self, facts: Facts) -> Dates:
-        """Sessions [N] whose bar the symbol had at their own cut-off."""
-        own = facts.about(self.symbol)
-        own = own.known(np.datetime64("9999-01-01"))
-        row = np.searchsorted(self.calendar.sessions, own.date)
-        row = np.minimum(row, len(self.calendar.sessions) - 1)
-        in_time = (self.calendar.sessions[row] == own.date) & (own.known_at <= self.calendar.cutoffs[row])
-        return np.unique(own.date[in_time])
-
-    def cutoff(self, session: np.datetime64) -> np.datetime64:
-        """Until when a row had to be known to count at that session."""
-        instant: np.datetime64 = self.calendar.cutoffs[np.searchsorted(self.calendar.sessions, session)]
-        return instant
+    Raises:
+        Exception: What a view raises on `facts` as they are.
+    """
+    leaks: list[Leak] = []
+    comparisons = refused = 0
+    rows = np.searchsorted(calendar.sessions, origins)
+    near = calendar.sessions[np.unique(np.maximum(rows[:, None] - np.arange(3), 0))]
+    for past, base in (("", facts), ("odd past, ", odd_past(facts, near, seed))):
+        required = _bars_in_time(base, symbol, calendar)
+        for origin, world, one, two in _pairs(views, base, calendar, origins, seed, brief=bool(past)):
+            if isinstance(one, Exception):
+                if not past:
+                    raise one
+                refused += 1
+            elif not isinstance(two, Exception):
+                comparisons += 1
+                found = moved(one, two, origin, required)
+                leaks += [Leak(name, str(day), str(origin), past + world, size) for name, day, size in found]
+            elif world == CUT and origin in required and _speaks(one, origin):
+                comparisons += 1
+                said = f"{past}{world}, and it fails: {type(two).__name__}"
+                leaks += [Leak(name, str(origin), str(origin), said, float("nan")) for name in one.names]
+            else:
+                refused += 1
+    return Search(tuple(leaks), len(origins), comparisons, refused)
 
 
 def spread_origins(sessions: Dates, count: int, seed: int) -> Dates:
-    """Origins [<= count] among sessions: the newest, two runs in a row (one over a turn of the year), the rest spread."""
-    rng = np.random.default_rng(seed)
+    """Origins [count or fewer] among sessions: the newest, two runs in a row (one over the turn of a year), and of each
+    equal part of the rest one at random, so that no part of the history stays unseen.
+    """
     if count >= len(sessions):
         return sessions
-    last = len(sessions) - 1
+    rng = np.random.default_rng(seed)
+    newest = len(sessions) - 1
     years = sessions.astype("datetime64[Y]")
     turns = np.flatnonzero(years[1:] != years[:-1])
-    run = min(RUN, count // 4)
-    starts = [rng.integers(0, last), (rng.choice(turns) if turns.size else last) - run // 2]
-    rows = {last, *(int(np.clip(start, 0, last)) + step for start in starts for step in range(run))}
-    rows = {row for row in rows if row <= last}
-    # One at random from each of equal parts: no part of the history stays unseen.
-    edges = np.linspace(0, len(sessions), max(count - len(rows), 0) + 1).astype(int)
-    rows |= {int(rng.integers(low, high)) for low, high in zip(edges[:-1], edges[1:], strict=True) if low < high}
+    length = min(RUN, count // 4)
+    starts = rng.integers(0, newest), (rng.choice(turns) if turns.size else newest) - length // 2
+    rows = {newest, *(int(start) + step for start in starts for step in range(length))} & set(range(newest + 1))
+    edges = np.linspace(0, len(sessions), count - len(rows) + 1).astype(int)
+    rows |= {int(rng.integers(low, high)) for low, high in pairwise(edges)}
     return sessions[sorted(rows)]
 
 
-def find_leaks(views: Sequence[View], facts: Facts, market: Market, origins: Dates, seed: int) -> Search:
-    """Ask each view about each origin's worlds, and compare what it says of the sessions up to the origin.
+def sessions_of(facts: Facts, symbol: str, calendar: Calendar) -> Dates:
+    """Sessions [N] from the symbol's first bar to its last: what may be an origin."""
+    bars = _bars_in_time(facts, symbol, calendar)
+    return calendar.between(bars[0], bars[-1]).sessions if bars.size else bars
+
+
+def moved(one: Dated, two: Dated, origin: np.datetime64, required: Dates) -> list[tuple[str, np.datetime64, float]]:
+    """Channels of which a row up to the origin differs in any bit: name, first such session, largest difference.
 
     Arguments:
-        origins: Sessions [N] among `market.known(facts)`.
-        seed: Of the worlds' chances.
+        required: Sessions [N] that both must have if one has them.
     """
-    search = _Search(views, market, seed)
-    search.compare("", facts, origins)
-    near = np.unique(np.concatenate([market.calendar.sessions[_before(market.calendar, origins, k)] for k in range(3)]))
-    odd = odd_past(facts, near, np.random.default_rng(seed))
-    search.compare("odd past, ", odd, np.intersect1d(origins, market.known(odd)))
-    return Search(tuple(search.leaks), len(origins), search.comparisons, search.refused)
+    ends = [int(np.searchsorted(each.sessions, origin, side="right")) for each in (one, two)]
+    days, others = one.sessions[: ends[0]], two.sessions[: ends[1]]
+    common, rows, other_rows = days, np.arange(len(days)), np.arange(len(days))
+    if not np.array_equal(days, others):
+        lacking = np.intersect1d(np.setxor1d(days, others), required)
+        if lacking.size:
+            return [(name, lacking[0], float("nan")) for name in one.names]
+        common, rows, other_rows = np.intersect1d(days, others, assume_unique=True, return_indices=True)
+    found = [(name, common[0], float("nan")) for name in sorted(set(one.names) ^ set(two.names)) if len(common)]
+    for number, name in enumerate(one.names):
+        if name in two.names:
+            before, after = one.values[rows, number], two.values[other_rows, two.names.index(name)]
+            differs = _differs(before, after).any(axis=tuple(range(1, before.ndim)))
+            if differs.any():
+                size = float(np.max(np.abs(before[differs] - after[differs])))
+                found.append((name, common[np.argmax(differs)], size))
+    return found
 
 
-def _before(calendar: Calendar, sessions: Dates, count: int) -> NDArray[np.intp]:
-    """Rows [N] of the sessions so many before these."""
-    return np.maximum(np.searchsorted(calendar.sessions, sessions) - count, 0)
+def _pairs(
+    views: Sequence[View], facts: Facts, calendar: Calendar, origins: Dates, seed: int, brief: bool
+) -> Iterator[tuple[np.datetime64, str, Dated | Exception, Dated | Exception]]:
+    """(origin, world, what a view says of the facts, what it says of the world), of every origin, world and view.
+
+    Arguments:
+        brief: Leave out the worlds in which all that comes later is extreme.
+    """
+    cutoffs = calendar.cutoffs[np.searchsorted(calendar.sessions, origins)]
+    # The smallest world before the whole: whoever keeps what he saw first is then seen to.
+    smallest = [_ask(view, facts.known(cutoffs[0])) for view in views]
+    whole = [_ask(view, facts) for view in views]
+    for one, two in zip(whole, smallest, strict=True):
+        yield origins[0], CUT, one, two
+    for view, one in zip(views, whole, strict=True):
+        yield calendar.sessions[-1], "asked twice", one, _ask(view, facts)
+    for place, (origin, cutoff) in enumerate(zip(origins, cutoffs, strict=True)):
+        worlds = {CUT: facts.known(cutoff)}
+        for number, (name, change) in enumerate(CHANGES.items()):
+            if not (brief and change.push):
+                own_seed = int(np.random.SeedSequence((seed, place, number)).generate_state(1)[0])
+                worlds[name] = another_world(facts, cutoff, replace(change, seed=own_seed))
+        for name, world in worlds.items():
+            for view, one in zip(views, whole, strict=True):
+                yield origin, name, one, _ask(view, world)
 
 
-class _Search:
-    """A search under way."""
+def _ask(view: View, facts: Facts) -> Dated | Exception:
+    """What the view says, or why it does not."""
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")  # worlds hold numbers that no market has seen
+            return view(facts)
+    except Exception as error:
+        return error
 
-    def __init__(self, views: Sequence[View], market: Market, seed: int) -> None:
-        self.views, self.market, self.seed = views, market, seed
-        self.leaks: list[Leak] = []
-        self.comparisons = self.refused = 0
 
-    def compare(self, past: str, facts: Facts, origins: Dates) -> None:
-        """Compare every view at every origin with what it says on `facts`."""
-        known = self.market.known(facts)
-        early = [_ask(view, facts.known(self.market.cutoff(origins[0]))) for view in self.views]  # before the whole
-        whole = [_ask(view, facts) for view in self.views]
-        if not past:
-            for answer in whole:
-                if isinstance(answer, Exception):
-                    raise answer
-        for place, origin in enumerate(origins):
-            cutoff = self.market.cutoff(origin)
-            for world, other in self._worlds(facts, cutoff, bool(past), place):
-                answers = [_ask(view, other) for view in self.views]
-                rounds = [early, answers] if place == 0 and world == "cut away" else [answers]
-                for each in rounds:
-                    for one, two in zip(whole, each, strict=True):
-                        self._note(one, two, origin, known, past + world)
-        for one, two in zip(whole, [_ask(view, facts) for view in self.views], strict=True):
-            self._note(one, two, known[-1], known, past + "asked twice")
+def _speaks(view: Dated, session: np.datetime64) -> bool:
+    """Whether it has a value for that session."""
+    return not bool(np.isnan(view.values[view.sessions == session]).all())
 
-    def _worlds(self, facts: Facts, cutoff: np.datetime64, odd: bool, place: int) -> Iterator[tuple[str, Facts]]:
-        yield "cut away", facts.known(cutoff)
-        for number, (name, change) in enumerate(WORLDS.items()):
-            if odd and change is not CHANGED:
-                return
-            rng = np.random.default_rng((self.seed, place, number))
-            yield name, another_world(facts, cutoff, change, rng)
 
-    def _note(self, one: Dated | Exception, two: Dated | Exception, origin: np.datetime64, known: Dates, world: str) -> None:
-        if isinstance(one, Exception):
-            self.refused += 1
-            return
-        self.comparisons += 1
-        if not isinstance(two, Exception):
-            self.leaks += [Leak(name, str(day), str(origin), world, size) for name, day, size in
-                           moved(one, two, origin, known)]  # fmt: skip
-        elif world.endswith("cut away") and _has(one, origin):
-            self.leaks += [Leak(name, str(origin), str(origin), f"{world}: {two}", float("nan")) for name in one.names]
-        else:
-            self.refused += 1
+def _differs(one: NDArray[Any], two: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where two arrays differ in any bit; one NaN is as good as another."""
+    bits = np.dtype(f"u{one.dtype.itemsize}")
+    differs = np.ascontiguousarray(one).view(bits) != np.ascontiguousarray(two).view(bits)
+    return np.asarray(differs & ~(np.isnan(one) & np.isnan(two)))
+
+
+def _bars_in_time(facts: Facts, symbol: str, calendar: Calendar) -> Dates:
+    """Sessions [N] whose bar the symbol had at their own cut-off."""
+    own = facts.about(symbol)
+    row = np.minimum(np.searchsorted(calendar.sessions, own.date), len(calendar.sessions) - 1)
+    in_time = (calendar.sessions[row] == own.date) & (own.known_at <= calendar.cutoffs[row])
+    return np.unique(own.date[in_time])

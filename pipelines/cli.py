@@ -108,7 +108,12 @@ def fetch(
     data = workspace.config.data
     fetcher = workspace.fetcher(os.environ, lambda: datetime.now(UTC), full)
     subjects = len(data.symbols) + len(data.series)
-    found = list(terminal.track(fetcher.fetch(data.symbols, data.series), subjects, "fetching"))
+    found = terminal.track(
+        "fetching",
+        fetcher.fetch(data.symbols, data.series),
+        subjects,
+        lambda one: f"fetched   {one.subject}: {one.status}, {one.inserted} new, {one.revised} revised",
+    )
     terminal.result({"fetched": [asdict(one) for one in found]}, show.fetched(found))
     failed = [one for one in found if one.status not in ("ok", "overtaken")]
     for one in failed:
@@ -225,6 +230,25 @@ def forecast(
     workspace = _open(home, run, database, None)
     issued = issue(workspace.engine, workspace.config, symbol, workspace.now)
     terminal.result(issued.record(), show.forecast(issued))
+
+
+@app.command("check-leaks")
+def check_leaks(
+    home: HomeOption = DEFAULT_HOME,
+    run: RunOption = None,
+    origins: Annotated[int, typer.Option(help="Sessions after which the facts are changed.", min=4)] = 400,
+    recorded_only: RecordedOption = False,
+    as_json: JsonOption = False,
+    database: DatabaseOption = None,
+) -> None:
+    """Change what came after an origin, at many origins: nothing the run computes may move."""
+    from pipelines import leaks
+
+    terminal = _terminal(as_json)
+    found = leaks.check_leaks(_open(home, run, database, None, recorded_only), origins)
+    terminal.result(found.record(), *leaks.lines(found))
+    if found.search.leaks:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from forecaster.errors import ConfigError
 from forecaster.families import AnyFamily
 from forecaster.families.naive import NaiveFamily
 from forecaster.training.config import TrainingConfig
+from pipelines.plugins import FeaturesConfig
 from pipelines.sources.registry import AnyBars, AnyMacro
 from pipelines.sources.sample import SampleSource
 
@@ -54,6 +55,7 @@ class RunConfig(Frozen):
     data: DataConfig
     target: Target
     window: WindowSpec
+    features: FeaturesConfig = FeaturesConfig()
     split: SplitConfig
     training: TrainingConfig = TrainingConfig()
     models: tuple[AnyFamily, ...] = Field(min_length=1)
@@ -68,7 +70,7 @@ class RunConfig(Frozen):
         if not any(isinstance(model, NaiveFamily) for model in self.models):
             raise ValueError('models: one of family "naive" is needed, the random walk that all are compared with')
         stored = {*self.data.symbols, *self.data.series}
-        missing = {self.target.symbol, *features.subjects(self.window.channels)} - stored
+        missing = {self.target.symbol, *features.subjects(self.window.channels, self.features.table)} - stored
         if missing:
             raise ValueError(f"data: {', '.join(sorted(missing))} is used but neither in symbols nor in series")
         for model in self.models:
@@ -102,7 +104,7 @@ def load_config(path: Path) -> RunConfig:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(path, f"is not valid TOML: {error}") from error
     try:
-        return RunConfig.model_validate(raw)
+        return RunConfig.model_validate(raw, context=path.parent)
     except ValidationError as error:
         raise ConfigError(path, _first_problem(error)) from error
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 
+import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, Engine
 
@@ -147,7 +148,7 @@ class Fetcher:
             checked = check(reply, calendar, now, _frame(history.latest_rows(connection, kept, first)))
             history.add_instrument(connection, entry)
             inserted, revised = history.add_rows(connection, kept, _bar_rows(checked.bars, calendar), now)
-            _add_actions(connection, symbol, checked, (first, last), now)
+            _add_actions(connection, symbol, checked, calendar, (first, last), now)
             quarantined = history.add_rejected(connection, symbol, checked.rejected, now)
             done = _report(symbol, "ok", coverage(connection, entry, now))
             done = replace(done, inserted=inserted, revised=revised, quarantined=quarantined)
@@ -214,8 +215,10 @@ def _bar_rows(bars: pd.DataFrame, calendar: Calendar) -> list[Row]:
     return [Row(day, known_at[day].replace(tzinfo=UTC), tuple(row)) for day, row in zip(days, values, strict=True)]
 
 
-def _add_actions(connection: Connection, symbol: str, checked: Checked, span: tuple[date, date], now: datetime) -> None:
-    """Believed actions, each known from its ex-date; what the source no longer tells of the span is taken back."""
+def _add_actions(
+    connection: Connection, symbol: str, checked: Checked, calendar: Calendar, span: tuple[date, date], now: datetime
+) -> None:
+    """Believed actions, known with their ex-date's bar; what the source no longer tells of the span is taken back."""
     doubted = {(row.date, row.row.get("kind")) for row in checked.rejected}
     for kind in ACTIONS:
         kept = history.actions_of(symbol, kind)
@@ -224,7 +227,9 @@ def _add_actions(connection: Connection, symbol: str, checked: Checked, span: tu
         for row in history.latest_rows(connection, kept, span[0]):
             if row.date <= span[1] and row.date not in values and (row.date, kind) not in doubted:
                 values[row.date] = _NEUTRAL[kind]
-        rows = [Row(day, datetime.combine(day, time(), UTC), (value,)) for day, value in sorted(values.items())]
+        days = sorted(values)
+        known_at = calendar.cutoffs[np.searchsorted(calendar.sessions, np.array(days, dtype="datetime64[D]"))].tolist()
+        rows = [Row(day, at.replace(tzinfo=UTC), (values[day],)) for day, at in zip(days, known_at, strict=True)]
         history.add_rows(connection, kept, rows, now)
 
 

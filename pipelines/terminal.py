@@ -1,7 +1,7 @@
 """What the command line shows: plain lines and tables for people, one JSON object for programs."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
@@ -37,13 +37,16 @@ class Terminal:
         """A line about what is going on."""
         self._err.print(line, markup=False)
 
-    def track(self, steps: Iterable[Step], total: int, what: str) -> Iterator[Step]:
-        """The same steps, with a progress bar where a person watches."""
-        if not self.interactive:
-            yield from steps
-            return
-        with Progress(console=self._err, transient=True) as progress:
-            yield from progress.track(steps, total, description=what)
+    def track(self, what: str, steps: Iterable[Step], total: int, tell: Callable[[Step], str]) -> list[Step]:
+        """All the steps, as they come: a progress bar where a person watches, else a line for each."""
+        if self.interactive:
+            with Progress(console=self._err, transient=True) as progress:
+                return list(progress.track(steps, total, description=what))
+        done = []
+        for step in steps:
+            self.say(tell(step))
+            done.append(step)
+        return done
 
     def result(self, value: Mapping[str, Any], *views: Table | str) -> None:
         """The outcome, as JSON or as it is shown to people."""

@@ -78,8 +78,8 @@ def compute(panel: Panel, window: WindowSpec, features: Mapping[str, Feature] = 
 def _require_no_holes(panel: Panel, names: Sequence[str], warm_ups: Sequence[int], values: Floats, first: int) -> None:
     """Check that after the beginning a channel lacks a value only where a missing bar of the target explains it."""
     finite = np.isfinite(values)
-    for name, begun in zip(names, finite.any(axis=0), strict=True):
-        if not begun:
+    for number, name in enumerate(names):
+        if not finite[:, number].any():
             raise ChannelHole(name, str(panel.sessions[-1]))
     for number, name in enumerate(names):
         explained = np.arange(len(values)) < first

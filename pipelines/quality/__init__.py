@@ -40,7 +40,7 @@ class Checked:
     bars: pd.DataFrame
     """BAR_COLUMNS as traded: one row a settled session, ascending."""
     actions: pd.DataFrame
-    """ACTION_COLUMNS, ascending; dividends in cash a share as traded on the ex-date."""
+    """ACTION_COLUMNS, ascending, in effect by now; dividends in cash a share as traded on the ex-date."""
     rejected: tuple[Rejected, ...]
     """Rows that are not believed, as the source gave them."""
     missing: tuple[date, ...]
@@ -62,7 +62,7 @@ def check(reply: Reply, calendar: Calendar, now: datetime, stored: pd.DataFrame 
     """
     instant = np.datetime64(now.astimezone(UTC).replace(tzinfo=None), "us")
     bars, unsettled = _settled(collapse(reply.bars, list(BAR_COLUMNS)), calendar, instant)
-    actions = known_actions(reply, _last_begun(calendar, instant))
+    actions = known_actions(reply)
     days, splits = days_of(bars), Splits.of(actions)
     shares = splits.factor(days)
     even, traded = (bars, _in_shares(bars, shares)) if reply.split_adjusted else (_in_shares(bars, 1.0 / shares), bars)
@@ -83,10 +83,10 @@ def check(reply: Reply, calendar: Calendar, now: datetime, stored: pd.DataFrame 
         refuse_rescaled(reply.listing.symbol, kept, splits, stored)
 
     actions = _judge_actions(actions, splits, doubt.wrong, levels, uneven)
-    believed = actions[actions["fault"] == ""].reset_index(drop=True)
+    believed = actions[(actions["fault"] == "") & (days_of(actions) <= _last_begun(calendar, instant))]
     return Checked(
         kept,
-        believed.assign(value=believed["traded"])[list(ACTION_COLUMNS)],
+        believed.assign(value=believed["traded"])[list(ACTION_COLUMNS)].reset_index(drop=True),
         (*_rejected(bars.assign(fault=faults), BAR_COLUMNS), *_rejected(actions, ACTION_COLUMNS)),
         _missing(calendar, days, days_of(kept)),
         unsettled,

@@ -55,8 +55,8 @@ def row_faults(bars: pd.DataFrame, is_session: NDArray[np.bool_]) -> Text:
     )
     lowest = np.minimum.reduce([open_, high, low, close])
     highest = np.maximum.reduce([open_, high, low, close])
-    outside = (high * (1.0 + SAME) < np.maximum(open_, close)) | (low > np.minimum(open_, close) * (1.0 + SAME))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        outside = (high * (1.0 + SAME) < np.maximum(open_, close)) | (low > np.minimum(open_, close) * (1.0 + SAME))
         rules = {
             "not finite": ~np.isfinite(np.column_stack([open_, high, low, close, volume])).all(axis=1),
             "price not positive": lowest <= 0.0,

@@ -56,14 +56,13 @@ class Doubt:
     """Ex-dates of splits that did not happen so."""
 
 
-def known_actions(reply: Reply, until: np.datetime64) -> pd.DataFrame:
-    """ACTION_COLUMNS of actions in effect by session `until`, ascending; later ones wait.
+def known_actions(reply: Reply) -> pd.DataFrame:
+    """ACTION_COLUMNS of the reply's actions, ascending.
 
     Further columns: `fault`, why it is not believed so far; `traded` and `even`, the value in shares as traded on the
     ex-date and in shares of the newest session.
     """
     actions = collapse(reply.actions, list(ACTION_COLUMNS))
-    actions = actions[days_of(actions) <= until].reset_index(drop=True)
     value, kind = actions["value"].to_numpy(float), actions["kind"].to_numpy(dtype=object)
     fault = np.full(len(actions), "", dtype=object)
     fault[actions.duplicated(["session", "kind"], keep=False).to_numpy()] = ": given twice"

@@ -198,6 +198,14 @@ def test_fault_12_what_is_stored_says_which_unit_is_right(wrong):
     np.testing.assert_allclose(seen.bars["close"], right["close"], rtol=1e-12)
 
 
+@pytest.mark.parametrize("factor", [100.0, 0.01, 2.0, 0.5, 1.5])
+def test_fault_12_a_newest_bar_in_another_unit_waits_in_a_short_reply(factor):
+    week = BARS[-8:].reset_index(drop=True)
+    seen = checked(scaled(week, slice(7, None), factor), stored=week[:7])
+    assert [day for day, _ in why(seen)] == [on(1499)]
+    assert len(seen.bars) == 7
+
+
 @pytest.mark.parametrize("ratio", [2.0, 1.5, 4.0, 0.1])
 @pytest.mark.parametrize("listed", [True, False])
 def test_fault_12_a_phantom_split_leaves_nothing_before_it(ratio, listed):
@@ -304,13 +312,18 @@ def test_an_action_given_twice_counts_once_and_two_that_differ_not_at_all():
     assert why(checked(BARS, split, (on(1000), "split", 1.02))) == [(on(1000), "split: given twice")] * 2
 
 
-def test_an_action_ahead_waits_for_its_session():
-    listed = (on(1499), "split", 4.0)
-    seen = checked(BARS[:1499], listed, now=datetime(2018, 12, 31, 14, tzinfo=UTC))
-    assert seen.actions.empty
-    pd.testing.assert_frame_equal(seen.bars, BARS[:1499], check_dtype=False)
-    begun = checked(scaled(BARS[:1499], slice(None), 0.25), listed, now=datetime(2018, 12, 31, 15, tzinfo=UTC))
-    np.testing.assert_allclose(begun.bars["close"], BARS["close"][:1499], rtol=1e-12)
+@pytest.mark.parametrize(("hour", "begun"), [(14, 0), (15, 1)])
+def test_an_action_counts_from_the_opening_of_its_ex_date_and_is_undone_before(hour, begun):
+    """Vendors adjust in the night before the ex-date."""
+    served = scaled(BARS[:1499], slice(None), 0.25)
+    seen = checked(served, (on(1499), "split", 4.0), now=datetime(2018, 12, 31, hour, tzinfo=UTC))
+    assert len(seen.actions) == begun
+    np.testing.assert_allclose(seen.bars["close"], BARS["close"][:1499], rtol=1e-12)
+
+
+def test_an_empty_store_is_like_a_first_fetch():
+    stored = BARS[:0]
+    pd.testing.assert_frame_equal(checked(BARS, stored=stored).bars, checked(BARS).bars)
 
 
 def test_nothing_believed_is_an_answer_too():
