@@ -36,13 +36,16 @@ class Calendar:
         """Sessions of `venue` (ISO 10383 code) from `start` to `end`, both included.
 
         Raises:
-            ConfigError: exchange_calendars has no such venue.
+            ConfigError: exchange_calendars has no such venue, or does not reach that far.
         """
         try:
             # Explicit bounds: the library's default is a rolling window that ends next year and begins 20 years ago.
             calendar = exchange_calendars.get_calendar(venue, start=start.isoformat(), end=end.isoformat())
         except InvalidCalendarName as error:
             raise ConfigError("venue", f"{venue!r} is not a venue that exchange_calendars knows") from error
+        except ValueError as error:  # the library's own words can run to thousands of characters
+            problem = f"exchange_calendars cannot give the sessions of {venue} from {start} to {end}; start later"
+            raise ConfigError("venue", problem) from error
         sessions = calendar.closes.index.to_numpy().astype("datetime64[D]")
         opens, closes = (
             instants.dt.tz_convert(None).to_numpy().astype("datetime64[us]")

@@ -44,7 +44,8 @@ def another_world(facts: Facts, cutoff: np.datetime64, change: Change) -> Facts:
         gone |= late & (number == rng.integers(len(names)))
     altered = late & (rng.random(len(facts)) < change.changed)
     actions = np.array(["#" in name for name in names])[number]
-    values = np.where(altered[:, None], _shaken(rng, facts.values, actions, change.push), facts.values)
+    values = facts.values.copy()
+    values[altered] = _shaken(rng, values[altered], actions[altered], change.push)
     date = facts.date + np.where(altered & actions, rng.integers(-10, 11, len(facts)), 0)
     kept: Part = (facts.subject[~gone], date[~gone], facts.known_at[~gone], values[~gone])
     if not change.added:

@@ -162,7 +162,8 @@ def test_versions_are_pinned() -> None:
 
 def test_commands_start_what_exists() -> None:
     assert SERVICES["worker"]["command"] == ["forecaster", "demo"]
-    assert load_config(demo_path()).data.source == "sample"  # the worker has no way out
+    data = load_config(demo_path()).data
+    assert data.bars.source == data.macro.source == "sample"  # the worker has no way out
     assert SERVICES["api"]["command"][:3] == ["uvicorn", "--factory", "serving.app:create_app"]
 
 

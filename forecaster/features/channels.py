@@ -81,10 +81,10 @@ def _require_no_holes(panel: Panel, names: Sequence[str], warm_ups: Sequence[int
     for number, name in enumerate(names):
         if not finite[:, number].any():
             raise ChannelHole(name, str(panel.sessions[-1]))
+    rows = np.arange(len(values))
+    since = rows - np.maximum.accumulate(np.where(panel.holes, rows, -len(rows) - max(warm_ups)))
     for number, name in enumerate(names):
-        explained = np.arange(len(values)) < first
-        for hole in np.flatnonzero(panel.holes).tolist():
-            explained[hole : hole + warm_ups[number] + 1] = True
+        explained = (rows < first) | (since <= warm_ups[number])
         unexplained = np.flatnonzero(~finite[:, number] & ~explained)
         if unexplained.size:
             raise ChannelHole(name, str(panel.sessions[unexplained[-1]]))

@@ -15,6 +15,9 @@ FACTS: dict[type[ForecasterError], tuple[object, ...]] = {
     errors.ConfigError: ("run.toml", "unknown key 'colour'; allowed here: name"),
     errors.HomeUnwritable: (Path("home"), "No space left on device"),
     errors.UnknownSymbol: ("NONE", ["^IXIC", "^GSPC"]),
+    errors.SourceError: ("yahoo", "AAPL", "answered 500; fetch again later"),
+    errors.DataStale: ("AAPL", "2020-01-02"),
+    errors.Delisted: ("AAPL", "2020-01-02"),
     errors.MissingSessions: ("T", ["2020-01-02", "2020-01-03", "2020-01-06", "2020-01-07"]),
     errors.ChannelHole: ("log_return", "2020-01-02"),
     errors.NoHistory: ("T",),
@@ -38,7 +41,7 @@ def classes() -> list[type[ForecasterError]]:
     return [each for each in every if each.__module__ == errors.__name__]
 
 
-# A class without a constructor of its own only groups others.
+# A class without a constructor of its own only groups others, or says what it says by its name.
 RAISED = [each for each in classes() if "__init__" in vars(each)]
 
 
