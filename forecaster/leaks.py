@@ -182,7 +182,7 @@ def _pairs(
     for one, two in zip(whole, smallest, strict=True):
         yield origins[0], CUT, one, two
     for view, one in zip(views, whole, strict=True):
-        yield calendar.sessions[-1], "asked twice", one, _ask(view, facts)
+        yield origins[-1], "asked twice", one, _ask(view, facts)
     for place, (origin, cutoff) in enumerate(zip(origins, cutoffs, strict=True)):
         worlds = {CUT: facts.known(cutoff)}
         for name in ("changed",) if brief else ("changed", ("raised", "lowered")[place % 2]):

@@ -46,8 +46,8 @@ class Windows:
         count = len(channels.sessions)
         if count < spec.context:
             raise TooShort("one window", count, spec.context)
-        log_close = np.log(channels.close)
-        ahead = np.concatenate((log_close, np.full(horizon, np.nan)))
+        log_close: Floats = np.log(channels.close)
+        ahead: Floats = np.concatenate((log_close, np.full(horizon, np.nan)))
         targets: Floats = sliding_window_view(ahead[1:], horizon)[:count] - log_close[:, None]
         finite = np.isfinite(channels.values).all(axis=1)
         seen = np.concatenate((np.zeros(spec.context), np.cumsum(finite)))

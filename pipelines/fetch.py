@@ -116,8 +116,7 @@ class Fetcher:
             return Fetched(series, "ok")
         try:
             self._may_ask(self.macro, series, now)
-            # All periods, each time: statistics offices revise years back.
-            return self._keep_observations(self.macro.observations(series, None, now), now)
+            return self._keep_observations(self.macro.observations(series, now), now)
         except SourceError as error:
             return self._failed(self.macro, series, error, None, now)
 

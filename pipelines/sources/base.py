@@ -74,8 +74,8 @@ class SeriesSource(Protocol):
     name: str
     remote: bool
 
-    def observations(self, series: str, since: date | None, now: datetime) -> Published:
-        """Observations of periods from `since` (None: from the first there is) that were known at `now`.
+    def observations(self, series: str, now: datetime) -> Published:
+        """Every observation that was known at `now`: statistics offices revise years back.
 
         Raises:
             SourceError: Of the kind that fits.

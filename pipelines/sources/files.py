@@ -107,7 +107,7 @@ class Files:
             split_adjusted=_SPLITS in table,
         )
 
-    def observations(self, series: str, since: date | None, now: datetime) -> Published:
+    def observations(self, series: str, now: datetime) -> Published:
         """Values of the file known at `now` by the configured lag; blanks and "." are left out.
 
         Raises:
@@ -126,9 +126,9 @@ class Files:
         periods, _ = _stamps(path, table)
         known_at = self._publications[series].known_at(periods)
         found = pd.DataFrame(dict(zip(OBSERVATION_COLUMNS, (periods, known_at, values), strict=True))).dropna()
-        found = found[(found["period"] >= pd.Timestamp(since or date.min)) & (found["known_at"] <= now)]
+        found = found[found["known_at"] <= now]
         if found.empty:
-            raise EmptyRange(self.name, series, f"{path.name} has no value from {since or 'its start'} known by {now}")
+            raise EmptyRange(self.name, series, f"{path.name} has no value known by {now}")
         return Published(series, found.sort_values("period").reset_index(drop=True), recorded=False)
 
     def _path(self, name: str) -> Path:

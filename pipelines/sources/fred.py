@@ -16,7 +16,6 @@ import csv
 import io
 import logging
 import re
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -114,10 +113,8 @@ class Fred:
         if self._key:
             _hide_keys()
 
-    def observations(self, series: str, since: date | None, now: datetime) -> Published:
-        """Every value known at `now` of periods from `since`; with a key also what became of older ones after `since`.
-
-        Without news the frame is empty, unless nothing at all is found.
+    def observations(self, series: str, now: datetime) -> Published:
+        """Every value known at `now` of periods from the source's start on; with a key, every one there has been.
 
         Raises:
             NotListed: FRED has no such series, or nothing says when its values became known.
@@ -128,43 +125,32 @@ class Fred:
             raise NotListed(self.name, series, "is not the name of a series")
         if self._key is None:
             self._require_lag(series)
-        return self._patience.call(self.name, series, lambda: self._published(series, since, now))
+        return self._patience.call(self.name, series, lambda: self._published(series, now))
 
-    def _published(self, series: str, since: date | None, now: datetime) -> Published:
-        first = max(self._start, since or self._start)
+    def _published(self, series: str, now: datetime) -> Published:
         recorded = False
         if self._key is None:
-            frame = _lagged(PUBLICATIONS[series], self._newest_keyless(series, first))
+            frame = _lagged(PUBLICATIONS[series], self._newest_keyless(series))
         else:
             try:
-                frame, recorded = self._archived(series, since, now), True
+                frame, recorded = self._archived(series, now), True
             except _NoVintages:
-                newest = self._newest(series, first)  # asked first: it tells a series that does not exist at all
+                newest = self._newest(series)  # asked first: it tells a series that does not exist at all
                 frame = _lagged(self._stated_lag(series), newest)
         known = frame[frame["known_at"] <= pd.Timestamp(now)].reset_index(drop=True)
-        if known.empty and since is None:
+        if known.empty:
             raise EmptyRange(self.name, series, f"has no value since {self._start} that is known by {now.date()}")
         return Published(series, known[list(OBSERVATION_COLUMNS)], recorded)
 
-    def _archived(self, series: str, since: date | None, now: datetime) -> pd.DataFrame:
-        """Each value with the day it was first published.
-
-        What is new since `since` is asked for by publication, not by period: a revision of an older period is news as
-        well. What had been published up to `since` of periods before it is taken to be stored.
-        """
+    def _archived(self, series: str, now: datetime) -> pd.DataFrame:
+        """Each value with the day it was first published."""
         dates = self._vintage_dates(series)
-        if since is not None and since > now.date():
-            since = None  # periods that run ahead of the clock, as projections do, say nothing about what was published
-        windows = [window for window in _windows(dates, since) if window[0] <= now.date()]
+        windows = [window for window in _windows(dates) if window[0] <= now.date()]
         parts = []
         for opens, closes in windows:
             span = {"realtime_start": str(opens), "realtime_end": str(closes), "observation_start": str(self._start)}
             parts.append(self._values(series, span))
         frame = _changes([self._frame(series, [], _ARCHIVED), *parts])
-        if since is not None and windows and windows[0][0] > dates[0]:
-            # The first window shows as published on its first day whatever was published up to then: long stored.
-            carried = (frame["published"] == pd.Timestamp(windows[0][0])) & (frame["period"] < pd.Timestamp(since))
-            frame = frame[~carried]
         # Only the date of a publication is known: its value counts from the following midnight UTC.
         frame["known_at"] = (frame["published"] + pd.Timedelta(days=1)).dt.tz_localize("UTC")
         # A value withdrawn later ("." after a number) leaves no row: reads go on seeing the last one published, as
@@ -181,12 +167,12 @@ class Fred:
         except (ValueError, TypeError):
             raise self._malformed(series) from None
 
-    def _newest(self, series: str, first: date) -> pd.DataFrame:
-        return self._values(series, {"observation_start": str(first)}).dropna(subset="value")
+    def _newest(self, series: str) -> pd.DataFrame:
+        return self._values(series, {"observation_start": str(self._start)}).dropna(subset="value")
 
-    def _newest_keyless(self, series: str, first: date) -> pd.DataFrame:
+    def _newest_keyless(self, series: str) -> pd.DataFrame:
         """The newest value of each period from the graph's download, which needs no key."""
-        reply = self._get(series, f"{self._graph}/graph/fredgraph.csv", {"id": series, "cosd": str(first)})
+        reply = self._get(series, f"{self._graph}/graph/fredgraph.csv", {"id": series, "cosd": str(self._start)})
         text = reply.text
         if reply.status_code == requests.codes.not_found:
             raise NotListed(self.name, series, "FRED has no such series")
@@ -311,10 +297,9 @@ class _NoVintages(Exception):
     """ALFRED does not know the series; FRED may. Never leaves this file."""
 
 
-def _windows(dates: Sequence[date], since: date | None) -> list[tuple[date, date]]:
-    """Spans of at most 2000 of the ascending vintage dates each, without a gap, from the one in force at `since`."""
-    first = max(0, bisect_right(dates, since) - 1) if since else 0
-    opens = dates[first::_MOST_VINTAGES]
+def _windows(dates: Sequence[date]) -> list[tuple[date, date]]:
+    """Spans of at most 2000 of the ascending vintage dates each, without a gap."""
+    opens = dates[::_MOST_VINTAGES]
     return list(zip(opens, [*(day - timedelta(days=1) for day in opens[1:]), date.max], strict=True))
 
 

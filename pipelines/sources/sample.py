@@ -72,12 +72,10 @@ class Sample:
             frame = frame[frame["session"] >= pd.Timestamp(since)]
         return Reply(listing, frame, pd.DataFrame(columns=list(ACTION_COLUMNS)), split_adjusted=False)
 
-    def observations(self, series: str, since: date | None, now: datetime) -> Published:  # noqa: ARG002
+    def observations(self, series: str, now: datetime) -> Published:  # noqa: ARG002
         if series not in _SERIES:
             raise NotListed(self.name, series, f"no such series; it has {', '.join(sorted(_SERIES))}")
         load, column, publication = _SERIES[series]
         frame = load()[column].rename("value").rename_axis("period").reset_index().dropna().reset_index(drop=True)
         frame["known_at"] = publication.known_at(frame["period"])
-        if since is not None:
-            frame = frame[frame["period"] >= pd.Timestamp(since)]
         return Published(series, frame[list(OBSERVATION_COLUMNS)], recorded=False)

@@ -53,7 +53,7 @@ def test_every_leak_planted_in_a_users_module_is_named(home: Path, tmp_path: Pat
     names = planted()
     assert len(names) == 21
     run = run_with(tmp_path, ["planted_features", "honest_features"], [*names, *HONEST])
-    code, found, said = check(home, run)
+    code, found, said = check(home, run, "--origins", "200")
     assert code == 1, said
     leaks = {leak["channel"]: leak for leak in found["leaks"]}
     assert [name for name in names if name not in leaks] == []

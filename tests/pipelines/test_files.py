@@ -204,7 +204,7 @@ def test_a_series_is_two_columns_without_its_blanks(head, tmp_path):
     source = series(
         tmp_path, f"{head}\n2022-01-01,5.5\n2022-02-01,\n2022-03-01,.\n2022-04-01,-1\n", frequency="M", days=14
     )
-    published = source.observations("CPI", None, NOW)
+    published = source.observations("CPI", NOW)
     assert (published.series, published.recorded) == ("CPI", False)
     assert tuple(published.observations) == OBSERVATION_COLUMNS
     assert published.observations.to_numpy().tolist() == [
@@ -216,15 +216,14 @@ def test_a_series_is_two_columns_without_its_blanks(head, tmp_path):
 def test_a_value_is_not_there_before_it_is_known(tmp_path):
     source = series(tmp_path, "date,value\n2022-01-01,5.5\n2022-02-01,6\n", frequency="M", days=14)
     day_before = datetime(2022, 3, 14, 23, 59, tzinfo=UTC)
-    assert source.observations("CPI", None, day_before).observations["value"].tolist() == [5.5]
-    assert source.observations("CPI", date(2022, 2, 1), NOW).observations["value"].tolist() == [6.0]
+    assert source.observations("CPI", day_before).observations["value"].tolist() == [5.5]
     with pytest.raises(EmptyRange):
-        source.observations("CPI", date(2022, 2, 1), day_before)
+        source.observations("CPI", datetime(2022, 2, 14, tzinfo=UTC))
 
 
 def test_a_series_without_a_publication_names_what_to_write(tmp_path):
     with pytest.raises(ConfigError, match=r"publications\.CPI = \{ frequency"):
-        series(tmp_path, "date,value\n2022-01-01,5.5\n").observations("CPI", None, NOW)
+        series(tmp_path, "date,value\n2022-01-01,5.5\n").observations("CPI", NOW)
 
 
 def test_a_wrong_publication_is_refused(tmp_path):

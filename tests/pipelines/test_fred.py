@@ -112,7 +112,7 @@ def test_the_stand_in_refuses_more_than_2000_vintages_at_once(server):
 @with_data
 def test_the_recorded_releases_of_gdp_equal_a_plain_reading(server):
     server.replay(DATA / "payloads/fred")
-    published = client(server).observations("GDP", None, NOW)
+    published = client(server).observations("GDP", NOW)
     assert triples(published) == told_by(recorded_gdp())
     assert published.recorded
     assert len(published.observations) == 3199 - 245  # all rows but those that are "."
@@ -124,14 +124,14 @@ def test_only_what_was_known_by_now_is_given(server, today):
     server.replay(DATA / "payloads/fred")
     now = datetime.fromisoformat(today).replace(hour=20, tzinfo=UTC)
     expected = [row for row in told_by(recorded_gdp()) if row[1] <= now]
-    assert triples(client(server).observations("GDP", None, now)) == expected
+    assert triples(client(server).observations("GDP", now)) == expected
     assert expected[0][1] <= now < max(row[1] for row in told_by(recorded_gdp()))
 
 
 def test_fault_14_more_than_2000_vintages_are_asked_for_in_parts(server):
     daily = daily_archive("DAILY", 5000)
     server.add(daily)
-    assert triples(client(server).observations("DAILY", None, NOW)) == told_by(daily)
+    assert triples(client(server).observations("DAILY", NOW)) == told_by(daily)
     spans = [(asked.query["realtime_start"], asked.query["realtime_end"]) for asked in windows(server)]
     day = date.fromisoformat
     assert [opens for opens, _ in spans] == [daily.vintages[n] for n in (0, 2000, 4000)]
@@ -160,7 +160,7 @@ def test_fault_14_what_happens_on_the_edge_of_a_part_is_kept(server):
             vintages[day]["2000-04-01"] = "4.5"  # one just past an edge
     archive = archive_of("EDGY", vintages)
     server.add(archive)
-    found = triples(client(server).observations("EDGY", None, NOW))
+    found = triples(client(server).observations("EDGY", NOW))
     assert found == told_by(archive)
     assert [(known_at, value) for period, known_at, value in found if period == date(2000, 3, 1)] == [
         (the_day_after(days[0]), 3.0),
@@ -182,7 +182,7 @@ def test_fault_14_missing_values_are_left_out_and_a_withdrawn_one_stays_as_last_
             },
         )
     )
-    rows = triples(client(server).observations("GONE", None, NOW))
+    rows = triples(client(server).observations("GONE", NOW))
     november, december = date(2019, 11, 1), date(2019, 12, 1)
     assert as_of(rows, the_day_after(first)) == {november: 1.0}
     assert as_of(rows, the_day_after(second)) == {november: 1.0, december: 7.0}
@@ -191,74 +191,34 @@ def test_fault_14_missing_values_are_left_out_and_a_withdrawn_one_stays_as_last_
 
 def test_fault_14_a_revision_is_not_visible_before_its_realtime_start(server):
     server.add(archive_of("REVISED", {"2024-05-01": {"2024-04-01": "100"}, "2024-06-01": {"2024-04-01": "250"}}))
-    rows = triples(client(server).observations("REVISED", None, NOW))
+    rows = triples(client(server).observations("REVISED", NOW))
     period, moment = date(2024, 4, 1), timedelta(microseconds=1)
     assert as_of(rows, the_day_after("2024-05-01") - moment) == {}
     assert as_of(rows, the_day_after("2024-06-01") - moment) == {period: 100.0}
     assert as_of(rows, the_day_after("2024-06-01")) == {period: 250.0}
     before = datetime(2024, 6, 1, 23, 59, tzinfo=UTC)  # asked on the day of the revision: not yet
-    assert triples(client(server).observations("REVISED", None, before)) == rows[:1]
+    assert triples(client(server).observations("REVISED", before)) == rows[:1]
 
 
-@with_data
-@pytest.mark.parametrize("since", ["1991-10-01", "1995-10-01", "2018-10-01", "2024-07-01"])
-def test_a_later_fetch_brings_later_revisions_of_old_periods_and_nothing_twice(server, since):
-    server.replay(DATA / "payloads/fred")
-    told, opened = told_by(recorded_gdp()), date.fromisoformat(since)
-    # What a fetch had stored by then: all that was published up to the period that it asks from next.
-    stored = [row for row in told if row[1] <= the_day_after(since)]
-    news = triples(client(server).observations("GDP", opened, NOW))
-    assert set(news) <= set(told)
-    assert sorted({*stored, *news}) == told
-    assert any(period < opened for period, _, _ in news) or since == "2024-07-01"
-    if stored:
-        assert not set(news) & set(stored)
-
-
-def test_a_later_fetch_of_a_daily_series_costs_two_requests(server):
-    daily = daily_archive("DAILY", 5000)
-    server.add(daily)
-    since = date.fromisoformat(daily.rows[-30]["date"])
-    news = triples(client(server).observations("DAILY", since, NOW))
-    assert len(server.requests) == 2
-    assert news == [row for row in told_by(daily) if row[1] > the_day_after(str(since))]
-    assert {row[0] for row in news} >= {row[0] for row in told_by(daily) if row[0] >= since}
-
-
-def test_periods_ahead_of_the_clock_do_not_hide_what_was_published_since(server):
-    server.add(archive_of("AHEAD", {f"2026-0{n}-01": {"2028-01-01": str(n), "2029-01-01": "5"} for n in range(1, 9)}))
-    rows = triples(client(server).observations("AHEAD", date(2029, 1, 1), NOW))
-    assert [value for period, _, value in rows if period == date(2028, 1, 1)] == [float(n) for n in range(1, 9)]
-
-
-def test_a_period_published_before_it_began_is_given_if_it_is_asked_for(server):
-    server.add(archive_of("AHEAD", {f"2026-0{n}-01": {"2028-01-01": "5", "2026-01-01": str(n)} for n in range(1, 9)}))
-    rows = triples(client(server).observations("AHEAD", date(2026, 5, 15), NOW))
-    # Known since January; as late as the question allows, never early.
-    assert [row for row in rows if row[0] == date(2028, 1, 1)] == [(date(2028, 1, 1), the_day_after("2026-05-01"), 5.0)]
-    assert [value for period, _, value in rows if period == date(2026, 1, 1)] == [6.0, 7.0, 8.0]
-
-
-def test_nothing_new_is_no_error_but_nothing_at_all_is(server):
+def test_a_series_of_which_nothing_is_known_yet_is_an_empty_range(server):
     server.add(archive_of("YOUNG", {"2026-10-01": {"2026-09-01": "1"}}))
     early = datetime(2020, 1, 1, tzinfo=UTC)
-    assert triples(client(server).observations("YOUNG", date(2019, 1, 1), early)) == []
     with pytest.raises(EmptyRange, match=r"YOUNG.*2020-01-01"):
-        client(server).observations("YOUNG", None, early)
+        client(server).observations("YOUNG", early)
 
 
 def test_periods_before_the_start_are_not_asked_for(server):
     server.add(archive_of("LONG", {"2020-01-01": {"1950-01-01": "1", "2019-01-01": "2"}}))
     patience = Patience(Limits(per_minute=6000, deadline=10, attempts=1, first_wait=0.01))
     source = Fred(date(1990, 1, 1), KEY, patience, api=server.url, graph=server.url)
-    assert [period for period, _, _ in triples(source.observations("LONG", None, NOW))] == [date(2019, 1, 1)]
+    assert [period for period, _, _ in triples(source.observations("LONG", NOW))] == [date(2019, 1, 1)]
 
 
 def test_an_answer_in_pages_is_read_to_its_end():
     daily = daily_archive("DAILY", 900)
     with StandInFred(page=250) as server:
         server.add(daily)
-        assert triples(client(server).observations("DAILY", None, NOW)) == told_by(daily)
+        assert triples(client(server).observations("DAILY", NOW)) == told_by(daily)
         assert [asked.query["offset"] for asked in windows(server)] == ["0", "250", "500", "750"]
 
 
@@ -267,7 +227,7 @@ def test_a_series_without_vintages_falls_back_to_a_stated_lag_and_says_so_once(s
     server.add_current("SP500", [row, {**row, "date": "2026-11-20"}])
     source = client(server)
     with caplog.at_level(logging.WARNING):
-        published = [source.observations("SP500", None, NOW) for _ in range(2)][1]
+        published = [source.observations("SP500", NOW) for _ in range(2)][1]
     assert not published.recorded
     assert triples(published) == [(date(2026, 11, 18), datetime(2026, 11, 20, tzinfo=UTC), 6845.5)]
     assert [(record.message, record.subject) for record in caplog.records] == [
@@ -278,10 +238,10 @@ def test_a_series_without_vintages_falls_back_to_a_stated_lag_and_says_so_once(s
 @with_data
 def test_recorded_series_without_vintages_are_dated_by_lag_or_refused(server):
     server.replay(DATA / "payloads/fred")
-    core = client(server).observations("CPILFESL", None, NOW)
+    core = client(server).observations("CPILFESL", NOW)
     assert (core.recorded, len(core.observations)) == (False, 813)
     with pytest.raises(NotListed, match="no vintages"):
-        client(server).observations("WGS10YR", None, NOW)
+        client(server).observations("WGS10YR", NOW)
 
 
 # ---- without a key
@@ -304,7 +264,7 @@ def numbers(table: str) -> dict[date, float]:
 def test_keyless_the_native_table_equals_a_plain_reading(server, series):
     table = native(series, DATA / f"macro/fredgraph_dev_to_2024-12-31/{series}.csv.gz")
     server.add_graph(series, table)
-    published = client(server, key=None).observations(series, None, NOW)
+    published = client(server, key=None).observations(series, NOW)
     assert {period: value for period, _, value in triples(published)} == numbers(table)
     assert not published.recorded
     lag = timedelta(days=PUBLICATIONS[series].days + 1)
@@ -316,18 +276,9 @@ def test_keyless_the_native_table_equals_a_plain_reading(server, series):
 
 
 @with_data
-def test_keyless_only_periods_since_are_asked_for_and_given(server):
-    table = native("DGS10", DATA / "macro/fredgraph_dev_to_2024-12-31/DGS10.csv.gz")
-    server.add_graph("DGS10", table)
-    rows = triples(client(server, key=None).observations("DGS10", date(2024, 12, 20), NOW))
-    assert [row[0] for row in rows] == [day for day in numbers(table) if day >= date(2024, 12, 20)]
-    assert server.requests[0].query == {"id": "DGS10", "cosd": "2024-12-20"}
-
-
-@with_data
 def test_the_negative_oil_price_is_an_observation(server):
     server.add_graph("DCOILWTICO", native("DCOILWTICO", DATA / "macro/fred_api_2026-01-02/DCOILWTICO.csv"))
-    rows = triples(client(server, key=None).observations("DCOILWTICO", None, NOW))
+    rows = triples(client(server, key=None).observations("DCOILWTICO", NOW))
     assert {row[0]: row[2] for row in rows}[date(2020, 4, 20)] == -36.98
 
 
@@ -335,7 +286,7 @@ def test_the_negative_oil_price_is_an_observation(server):
 @pytest.mark.parametrize("series", ["CPIAUCSL", "UNRATE"])
 def test_a_month_that_was_never_measured_has_no_row(server, series):
     server.add_graph(series, native(series, DATA / f"macro/fred_api_2026-01-02/{series}.csv"))
-    periods = [row[0] for row in triples(client(server, key=None).observations(series, None, NOW))]
+    periods = [row[0] for row in triples(client(server, key=None).observations(series, NOW))]
     assert periods[-2:] == [date(2025, 9, 1), date(2025, 11, 1)]
 
 
@@ -343,14 +294,14 @@ def test_keyless_a_value_waits_for_its_lag(server):
     server.add_graph("UNRATE", "observation_date,UNRATE\n2026-09-01,4.4\n2026-10-01,4.5\n")
     source = client(server, key=None)
     known = the_day_after("2026-11-14")
-    assert len(triples(source.observations("UNRATE", None, known - timedelta(seconds=1)))) == 1
-    assert triples(source.observations("UNRATE", None, known))[1] == (date(2026, 10, 1), known, 4.5)
+    assert len(triples(source.observations("UNRATE", known - timedelta(seconds=1)))) == 1
+    assert triples(source.observations("UNRATE", known))[1] == (date(2026, 10, 1), known, 4.5)
 
 
 @pytest.mark.parametrize(("series", "reason"), [("USREC", "many months"), ("M2SL", "no publication lag")])
 def test_keyless_a_series_that_cannot_be_dated_is_refused_unasked(server, series, reason):
     with pytest.raises(NotListed, match=rf"{reason}.*set FRED_API_KEY"):
-        client(server, key=None).observations(series, None, NOW)
+        client(server, key=None).observations(series, NOW)
     assert server.requests == []
 
 
@@ -406,13 +357,13 @@ def test_a_broken_reply_is_temporary_and_over_when_it_is_over(server, fault):
     server.add(daily)
     server.behave(fault, times=1)
     with pytest.raises(SourceTemporary, match="DAILY"):
-        client(server).observations("DAILY", None, NOW)
-    assert triples(client(server).observations("DAILY", None, NOW)) == told_by(daily)
+        client(server).observations("DAILY", NOW)
+    assert triples(client(server).observations("DAILY", NOW)) == told_by(daily)
     server.behave(fault, times=1, after=1)  # past the list of vintages
     with pytest.raises(SourceTemporary, match="DAILY"):
-        client(server).observations("DAILY", None, NOW)
+        client(server).observations("DAILY", NOW)
     server.behave(fault, times=2)
-    assert triples(client(server, attempts=3).observations("DAILY", None, NOW)) == told_by(daily)
+    assert triples(client(server, attempts=3).observations("DAILY", NOW)) == told_by(daily)
 
 
 @pytest.mark.parametrize("fault", TEMPORARY)
@@ -420,14 +371,14 @@ def test_keyless_a_broken_reply_is_temporary(server, fault):
     server.add_graph("DGS10", "observation_date,DGS10\n2024-12-30,4.55\n2024-12-31,4.58\n")
     server.behave(fault, times=1)
     with pytest.raises(SourceTemporary, match="DGS10"):
-        client(server, key=None).observations("DGS10", None, NOW)
-    assert len(triples(client(server, key=None).observations("DGS10", None, NOW))) == 2
+        client(server, key=None).observations("DGS10", NOW)
+    assert len(triples(client(server, key=None).observations("DGS10", NOW))) == 2
 
 
 def test_a_table_of_another_series_is_refused(server):
     server.behave("foreign")
     with pytest.raises(ReplyRefused, match="DGS10: the reply is about OTHER"):
-        client(server, key=None, attempts=3).observations("DGS10", None, NOW)
+        client(server, key=None, attempts=3).observations("DGS10", NOW)
     assert len(server.requests) == 1
 
 
@@ -437,7 +388,7 @@ def test_a_table_of_another_series_is_refused(server):
 def test_keyless_a_malformed_row_is_no_value(server, table):
     server.add_graph("DGS10", table)
     with pytest.raises(SourceTemporary, match="malformed"):
-        client(server, key=None).observations("DGS10", None, NOW)
+        client(server, key=None).observations("DGS10", NOW)
 
 
 @pytest.mark.parametrize("fault", ["hang", "drip"])
@@ -448,7 +399,7 @@ def test_a_hang_and_a_slow_drip_end_with_the_deadline(server, fault, key):
     server.behave(fault)
     began = time.monotonic()
     with pytest.raises(SourceTemporary, match="DGS10"):
-        client(server, key=key, deadline=0.6, attempts=5).observations("DGS10", None, NOW)
+        client(server, key=key, deadline=0.6, attempts=5).observations("DGS10", NOW)
     assert 0.4 < time.monotonic() - began < 5.0  # unended, the drip takes half a minute
 
 
@@ -456,7 +407,7 @@ def test_fault_14_a_rate_limit_is_not_asked_again(server):
     server.add(daily_archive("DAILY", 50))
     server.behave("429")
     with pytest.raises(RateLimited, match="429"):
-        client(server, attempts=5).observations("DAILY", None, NOW)
+        client(server, attempts=5).observations("DAILY", NOW)
     assert len(server.requests) == 1
 
 
@@ -464,7 +415,7 @@ def test_fault_14_a_rate_limit_is_not_asked_again(server):
 def test_fault_14_a_refused_key_names_the_remedy(server, key):
     server.add(daily_archive("DAILY", 50))
     with pytest.raises(ReplyRefused, match=r"set FRED_API_KEY or FRED_API_KEY_FILE") as caught:
-        client(server, key=key, attempts=5).observations("DAILY", None, NOW)
+        client(server, key=key, attempts=5).observations("DAILY", NOW)
     assert len(server.requests) == 1
     assert "://" not in str(caught.value)
 
@@ -472,13 +423,13 @@ def test_fault_14_a_refused_key_names_the_remedy(server, key):
 @pytest.mark.parametrize("key", [KEY, None])
 def test_a_series_that_does_not_exist_is_not_listed(server, key):
     with pytest.raises(NotListed, match="no such series"):
-        client(server, key=key).observations("GDP", None, NOW)
+        client(server, key=key).observations("GDP", NOW)
 
 
 @pytest.mark.parametrize("series", ["../x", "DGS10&api_key=1", "dgs10", "A\n", "", "A" * 10_000, "é", "GDP?x=1"])
 def test_what_is_no_name_of_a_series_is_never_asked_for(server, series):
     with pytest.raises(NotListed):
-        client(server).observations(series, None, NOW)
+        client(server).observations(series, NOW)
     assert server.requests == []
 
 
@@ -502,7 +453,7 @@ def test_fault_14_the_key_is_in_no_message_traceback_or_log(server, caplog, faul
     server.behave(fault)
     source = client(server, deadline=0.6, attempts=2)
     with caplog.at_level(logging.DEBUG), pytest.raises(SourceError) as caught:
-        source.observations("DAILY", None, NOW)
+        source.observations("DAILY", NOW)
     assert server.requests[0].query["api_key"] == KEY
     logged = "\n".join(record.getMessage() for record in caplog.records) + caplog.text
     said = everything_said(caught.value) + logged + repr(source) + repr(vars(source))
@@ -516,7 +467,7 @@ def test_fault_14_the_key_is_not_logged_when_nobody_answers(caplog):
     with StandInFred() as gone:
         pass
     with caplog.at_level(logging.DEBUG), pytest.raises(SourceTemporary) as caught:
-        client(gone, deadline=2).observations("DAILY", None, NOW)
+        client(gone, deadline=2).observations("DAILY", NOW)
     assert KEY not in everything_said(caught.value) + caplog.text
 
 
@@ -529,7 +480,7 @@ def asks_with(source: Fred, server: StandInFred) -> str | None:
     source._api = source._graph = server.url
     server.add(archive_of("DGS10", {"2020-01-03": {"2020-01-02": "1.88"}}))
     server.add_graph("DGS10", "observation_date,DGS10\n2020-01-02,1.88\n")
-    assert len(triples(source.observations("DGS10", None, NOW))) == 1
+    assert len(triples(source.observations("DGS10", NOW))) == 1
     return server.requests[-1].query.get("api_key")
 
 
