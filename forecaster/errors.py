@@ -11,6 +11,7 @@
     │  ├─ RateLimited                           it asked to be left alone
     │  │  └─ LeftAlone                          it was not asked, after failures in a row
     │  └─ ReplyRefused                          its reply is about something else, or cannot be right
+    ├─ FetchIncomplete(failed)                  some subjects were not fetched
     ├─ DataError                                the data cannot carry the run
     │  ├─ DataStale(subject, since)             sessions have passed that the source did not deliver
     │  ├─ Delisted(symbol, since)               its source has not known it for several sessions
@@ -87,6 +88,15 @@ class ReplyRefused(SourceError):
     """The reply is about another symbol or currency, or rewrites history in a way that cannot be right."""
 
 
+class FetchIncomplete(ForecasterError):
+    def __init__(self, failed: dict[str, str]) -> None:
+        names = [f"{subject} ({status})" for subject, status in failed.items()]
+        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        super().__init__(
+            f"{len(names)} not fetched: {shown}; what was stored is intact; run `forecaster fetch` again later"
+        )
+
+
 class DataError(ForecasterError):
     """The data as known cannot carry what was asked."""
 
@@ -103,7 +113,7 @@ class Delisted(DataError):
     def __init__(self, symbol: str, since: str) -> None:
         super().__init__(
             f"{symbol} looks delisted: its source has not known it since {since}; its history is kept, "
-            "but nothing is forecast from it"
+            "but nothing is forecast from it; leave it out of [data] symbols"
         )
 
 

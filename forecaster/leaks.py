@@ -112,7 +112,7 @@ def find_leaks(
             elif world == CUT and _failed(two) and origin in required and _speaks(one, origin):
                 comparisons += 1
                 said = f"{past}{world}, and it fails: {type(two).__name__}"
-                leaks += [Leak(name, str(origin), str(origin), said, float("nan")) for name in one.names]
+                leaks.append(Leak(", ".join(one.names), str(origin), str(origin), said, float("nan")))
             else:
                 refused += 1
     return Search(tuple(leaks), len(origins), comparisons, refused)

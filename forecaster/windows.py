@@ -46,12 +46,12 @@ class Windows:
         count = len(channels.sessions)
         if count < spec.context:
             raise TooShort("one window", count, spec.context)
-        log_close: Floats = np.log(channels.close)
-        ahead: Floats = np.concatenate((log_close, np.full(horizon, np.nan)))
-        targets: Floats = sliding_window_view(ahead[1:], horizon)[:count] - log_close[:, None]
+        log_close = np.log(channels.close)
+        ahead = np.concatenate((log_close, np.full(horizon, np.nan)))
+        targets = sliding_window_view(ahead[1:], horizon)[:count] - log_close[:, None]
         finite = np.isfinite(channels.values).all(axis=1)
-        seen = np.concatenate((np.zeros(spec.context), np.cumsum(finite)))
-        whole = seen[spec.context :] - seen[: -spec.context] == spec.context
+        begun = np.concatenate((np.zeros(spec.context - 1, dtype=bool), finite))
+        whole: NDArray[np.bool_] = np.all(sliding_window_view(begun, spec.context), axis=1)
         return cls(spec, channels.sessions, channels.values, channels.traded, targets, whole)
 
     @property

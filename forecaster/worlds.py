@@ -40,8 +40,8 @@ def another_world(facts: Facts, cutoff: np.datetime64, change: Change) -> Facts:
     late = facts.known_at > cutoff
     names, number = _runs(facts)
     gone = late & (rng.random(len(facts)) < change.removed)
-    if rng.random() < change.removed:
-        gone |= late & (number == rng.integers(len(names)))
+    ended = rng.integers(len(names)) if rng.random() < change.removed else -1
+    gone |= late & (number == ended)
     altered = late & (rng.random(len(facts)) < change.changed)
     actions = np.array(["#" in name for name in names])[number]
     values = facts.values.copy()
@@ -50,7 +50,7 @@ def another_world(facts: Facts, cutoff: np.datetime64, change: Change) -> Facts:
     kept: Part = (facts.subject[~gone], date[~gone], facts.known_at[~gone], values[~gone])
     if not change.added:
         return _joined(kept)
-    extra = [_added(facts, cutoff, actions, change, rng), *_new_actions(facts, cutoff, rng)]
+    extra = [_added(facts, cutoff, actions, number == ended, change, rng), *_new_actions(facts, cutoff, rng)]
     return _joined(kept, *extra)
 
 
@@ -90,15 +90,22 @@ def _shaken(rng: np.random.Generator, values: Floats, actions: NDArray[np.bool_]
 
 
 def _added(
-    facts: Facts, cutoff: np.datetime64, actions: NDArray[np.bool_], change: Change, rng: np.random.Generator
+    facts: Facts,
+    cutoff: np.datetime64,
+    actions: NDArray[np.bool_],
+    ended: NDArray[np.bool_],
+    change: Change,
+    rng: np.random.Generator,
 ) -> Part:
     """Rows that take after others, half of them after recent ones: a revision of the same date, or a later date."""
     recent = np.flatnonzero(facts.date > cutoff - 40 * _DAY)
     models = rng.integers(0, len(facts), change.added)
     if recent.size:
         models[::2] = rng.choice(recent, len(models[::2]))
-    moved = (rng.integers(0, 60, change.added) * rng.integers(0, 2, change.added)).astype("timedelta64[D]")
-    wait = rng.integers(1, 10**13, change.added).astype("timedelta64[us]")
+    models = models[~ended[models]]
+    count = len(models)
+    moved = (rng.integers(0, 60, count) * rng.integers(0, 2, count)).astype("timedelta64[D]")
+    wait = rng.integers(1, 10**13, count).astype("timedelta64[us]")
     values = _shaken(rng, facts.values[models], actions[models], change.push)
     known_at = np.maximum(facts.known_at[models] + moved, cutoff) + wait
     return facts.subject[models], facts.date[models] + moved, known_at, values

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from forecaster.errors import ForecasterError, HomeUnwritable
+from forecaster.errors import FetchIncomplete, ForecasterError, HomeUnwritable
 
 if TYPE_CHECKING:
     from pipelines.home import Home
@@ -115,11 +115,11 @@ def fetch(
         lambda one: f"fetched   {one.subject}: {one.status}, {one.inserted} new, {one.revised} revised",
     )
     terminal.result({"fetched": [asdict(one) for one in found]}, show.fetched(found))
-    failed = [one for one in found if one.status not in ("ok", "overtaken")]
-    for one in failed:
-        terminal.say(f"{one.status}: {one.problem}")
+    failed = {one.subject: one.problem for one in found if one.status not in ("ok", "overtaken")}
+    for problem in failed.values():
+        terminal.say(f"{problem}")
     if failed:
-        raise typer.Exit(1)
+        raise FetchIncomplete({one.subject: one.status for one in found if one.subject in failed})
 
 
 @app.command()

@@ -36,6 +36,7 @@ KINDS: dict[type[ForecasterError], Kind] = {
     errors.UnknownSymbol: Kind(404, "unknown-symbol", "Unknown symbol"),
     errors.ForecastMissing: Kind(404, "forecast-missing", "No forecast issued yet"),
     errors.NoChampion: Kind(404, "no-champion", "No champion yet"),
+    errors.FetchIncomplete: Kind(500, "fetch", "Some data were not fetched"),
     errors.SourceError: Kind(502, "source", "A data source did not deliver"),
     errors.DataError: Kind(422, "data", "The data cannot carry a forecast"),
     errors.StoreOutdated: Kind(503, "store-outdated", "The database needs a migration"),

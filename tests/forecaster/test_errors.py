@@ -16,6 +16,7 @@ FACTS: dict[type[ForecasterError], tuple[object, ...]] = {
     errors.HomeUnwritable: (Path("home"), "No space left on device"),
     errors.UnknownSymbol: ("NONE", ["^IXIC", "^GSPC"]),
     errors.SourceError: ("yahoo", "AAPL", "answered 500; fetch again later"),
+    errors.FetchIncomplete: ({"AAPL": "deferred", "MSFT": "temporary"},),
     errors.DataStale: ("AAPL", "2020-01-02"),
     errors.Delisted: ("AAPL", "2020-01-02"),
     errors.MissingSessions: ("T", ["2020-01-02", "2020-01-03", "2020-01-06", "2020-01-07"]),

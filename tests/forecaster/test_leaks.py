@@ -31,7 +31,7 @@ def on_panel(market: Market, name: str, column: Callable[[Panel], np.ndarray]) -
 
 
 def shipped(market: Market, facts: Facts) -> Dated:
-    """Every feature of every subject."""
+    """Every feature of every subject that has been there from the start (VIXCLS begins late: before, it is unknown)."""
     panel = market.panel_of(facts)
     columns = {f"{name}({subject})": feature(panel, subject) for subject in market.subjects
                for name, feature in FEATURES.items()}  # fmt: skip

@@ -36,6 +36,15 @@ def complaint(done: "subprocess.CompletedProcess[str]") -> str:
         (('"log_range"', '"log_rage"'), "unknown channel 'log_rage'; features are log_return, log_range"),
         (('"log_range"', '"change(BAA)"'), "BAA is used but neither in symbols nor in series"),
         (('symbol = "^GSPC"', 'symbol = "../x"'), "is not a symbol"),
+        (('symbols = ["^GSPC"', 'symbols = ["AAPL/../MSFT"'), "data.symbols: 'AAPL/../MSFT' is not a symbol"),
+        (
+            ('series = ["CPILFESL"]', 'bars = { source = "yaho" }'),
+            "data.bars: unknown source 'yaho'; allowed: 'sample'",
+        ),
+        (
+            ('series = ["CPILFESL"]', 'bars = { source = "files", folder = "x", dir = "x" }'),
+            "allowed here: folder, publications, ",
+        ),
         (("[window]", "[window"), "is not valid TOML"),
         (('family = "naive"', 'family = "ar"'), "the random walk that all are compared with"),
     ],
@@ -64,6 +73,44 @@ def test_bad_run_file_at_the_command_line(tmp_path: Path) -> None:
     run.write_text(SMALL.read_text().replace("patience", "patiance"))
     assert "unknown key 'training.patiance'" in complaint(forecaster("fetch", "--run", str(run), home=tmp_path / "h"))
     assert "cannot be read" in complaint(forecaster("fetch", "--run", str(tmp_path / "no.toml"), home=tmp_path / "h"))
+
+
+def files_run(tmp_path: Path, *symbols: str) -> Path:
+    """The small run on a folder of files, one of which is there."""
+    rows = [f"2018-01-{day:02},{100 + day},{102 + day},{99 + day},{101 + day},1000" for day in (2, 3, 4, 5, 8, 9, 13)]
+    (tmp_path / "A.csv").write_text("\n".join(["Date,Open,High,Low,Close,Volume", *rows]))
+    text = SMALL.read_text().replace('symbols = ["^GSPC", "^IXIC"]', f"symbols = {json.dumps(symbols)}")
+    text = text.replace('series = ["CPILFESL"]', f'bars = {{ source = "files", folder = "{tmp_path}" }}')
+    text = text.replace('symbol = "^GSPC"', 'symbol = "A"').replace(', "log_return(^IXIC)"', "")
+    run = tmp_path / "run.toml"
+    run.write_text(text)
+    return run
+
+
+def test_fetch_tells_of_each_symbol_what_became_of_it(tmp_path: Path) -> None:
+    run = files_run(tmp_path, "A", "B")
+    done = forecaster("fetch", "--json", "--run", str(run), home=tmp_path / "h")
+    assert complaint(done) == (
+        "forecaster: 1 not fetched: B (unknown); what was stored is intact; run `forecaster fetch` again later"
+    )
+    there, missing = json.loads(done.stdout)["fetched"]
+    assert there == {
+        "subject": "A", "status": "ok", "inserted": 6, "revised": 0, "quarantined": 1, "missing_sessions": [],
+        "stale_since": "2018-01-10", "first": "2018-01-02", "last": "2018-01-09", "problem": None,
+    }  # fmt: skip
+    assert (missing["subject"], missing["status"]) == ("B", "unknown")
+    again = forecaster("fetch", "--run", str(run), home=tmp_path / "h")
+    assert "fetched   A: ok, 0 new, 0 revised" in again.stderr
+    assert "B" in complaint(again)
+
+
+def test_recorded_only_refuses_what_is_assumed(small_home: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    home = copied(small_home, tmp_path)
+    told = json.loads(forecaster("snapshot", "--json", "--run", str(SMALL), home=home).stdout)
+    assert told["assumed"] == 1.0  # one download of old data: nothing of it was seen when it was news
+    for verb in ("snapshot", "train", "compare", "promote"):
+        said = complaint(forecaster(verb, "--recorded-only", "--run", str(SMALL), home=home))
+        assert "^GSPC: nothing of which it was recorded when it became known; leave --recorded-only out" in said
 
 
 def test_too_little_history_says_have_and_need(small_home: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
