@@ -58,7 +58,7 @@ def _ahead(column: Floats, sessions: int) -> Floats:
 def _days(rng: np.random.Generator) -> tuple[str, Column]:
     """On which rows a leak looks ahead."""
     weekday, year, share = int(rng.integers(5)), int(rng.integers(1999, 2019)), rng.choice([0.9, 0.95, 0.98, 0.99])
-    month = int(rng.integers(1, 13))
+    month, rare = int(rng.integers(1, 13)), int(rng.choice([20, 50, 100, 200]))
     choices: dict[str, Column] = {
         "always": lambda panel: np.ones(len(panel.sessions)),
         f"weekday {weekday}": lambda panel: (panel.sessions.astype(int) + 3) % 7 == weekday,
@@ -67,6 +67,7 @@ def _days(rng: np.random.Generator) -> tuple[str, Column]:
         "month end": lambda panel: np.diff(panel.sessions.astype("datetime64[M]").astype(int), append=-1) != 0,
         f"range in its top {1 - share:.0%}": lambda panel: _wide(panel, 1 - share),
         "after a fall of 4 %": lambda panel: _returns(panel, panel.symbol, "close") < -0.04,
+        f"one session in {rare}": lambda panel: panel.sessions.astype(int) * 2654435761 % 2**32 % rare == 0,
         "before a hole": lambda panel: np.append(panel.holes[1:], False),
         "at a hole": lambda panel: panel.holes,
     }

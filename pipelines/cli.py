@@ -89,7 +89,14 @@ def demo(
     summary, story, page = run_demo(workspace, terminal.say, terminal.interactive)
     verdict = f"\nchampion: {story.promoted.trained.name}. {story.promoted.reason}\n"
     more = f"\nreport: {page}\nnext: forecaster serve, then http://127.0.0.1:8000/docs"
-    terminal.result(summary, "", show.leaderboard(story.comparison), verdict, show.forecast(story.issued), more)
+    terminal.result(
+        summary,
+        "",
+        show.leaderboard(story.comparison, story.snapshot.assumed),
+        verdict,
+        show.forecast(story.issued),
+        more,
+    )
 
 
 @app.command()
@@ -181,9 +188,14 @@ def compare(
     terminal = _terminal(as_json)
     workspace = _open(home, run, database, tracking, recorded_only)
     found = run_compare(workspace.trained(), workspace.config.baseline.name, workspace.windows, workspace.spans)
-    record(workspace.notebook, found, workspace.snapshot.digest, workspace.now)
-    value = {"snapshot": workspace.snapshot.digest, "leaderboard": found.table(), "candidate": found.candidate}
-    terminal.result(value, show.leaderboard(found))
+    record(workspace.notebook, found, workspace.snapshot, workspace.now)
+    value = {
+        "snapshot": workspace.snapshot.digest,
+        "assumed": workspace.snapshot.assumed,
+        "leaderboard": found.table(),
+        "candidate": found.candidate,
+    }
+    terminal.result(value, show.leaderboard(found, workspace.snapshot.assumed))
 
 
 @app.command()

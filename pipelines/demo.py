@@ -29,13 +29,13 @@ def demo(workspace: Workspace, say: Say, progress_bar: bool = False) -> tuple[di
     trained = train_all(workspace.bench, scored_jobs(workspace.bench, workspace.spans), say, progress_bar)
     comparison = compare(trained, config.baseline.name, workspace.windows, workspace.spans)
     say(f"compared  {len(trained)} models on {comparison.origins} origins; validation chose {comparison.candidate}")
-    drawn = record(workspace.notebook, comparison, workspace.snapshot.digest, workspace.now)
+    drawn = record(workspace.notebook, comparison, frozen, workspace.now)
     promoted = promote(workspace.bench, trained, comparison, progress_bar)
     say(f"promoted  {promoted.trained.name} version {promoted.champion.version}: {promoted.reason}")
     issued = issue(workspace.engine, config, config.target.symbol, workspace.now)
     say(f"issued    {issued.symbol} from {issued.origin} for {issued.sessions[0]} to {issued.sessions[-1]}")
     baseline = next(one for one in trained if one.name == comparison.baseline)
-    story = Story(config, workspace.snapshot.digest, workspace.windows, comparison, promoted, baseline, issued)
+    story = Story(config, frozen, workspace.windows, comparison, promoted, baseline, issued)
     page = report.write(story, drawn, workspace.home.reports)
     say(f"report    {page}")
     return summary(story, page), story, page
@@ -44,7 +44,8 @@ def demo(workspace: Workspace, say: Say, progress_bar: bool = False) -> tuple[di
 def summary(story: Story, page: Path) -> dict[str, Any]:
     """What `forecaster demo --json` prints."""
     return {
-        "snapshot": story.snapshot,
+        "snapshot": story.snapshot.digest,
+        "assumed": story.snapshot.assumed,
         "leaderboard": story.comparison.table(),
         "champion": champion(story.promoted),
         "forecast": story.issued.record(),

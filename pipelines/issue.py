@@ -73,7 +73,7 @@ def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issu
     champion = require_champion(engine, config.target.key)
     runtime = Runtime(load_artifact(engine, champion.digest))
     window = runtime.manifest.window
-    facts = read_facts(engine, now, {symbol, *subjects(window.channels)})
+    facts = read_facts(engine, now, {symbol, *subjects(window.channels, config.features.table)})
     windows = windows_of(facts, config.model_copy(update={"window": window}))
     last = len(windows.sessions) - 1
     if not windows.whole[last]:

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from pipelines import figures
 from pipelines.compare import Comparison
+from pipelines.snapshot import Snapshot
 from pipelines.tracking import Notebook
 
 _MERITS = (
@@ -16,12 +17,12 @@ _MERITS = (
 _SHOWN = 5  # models in the calibration plot: the random walk and the best
 
 
-def record(notebook: Notebook, comparison: Comparison, snapshot: str, now: datetime) -> dict[str, Figure]:
+def record(notebook: Notebook, comparison: Comparison, snapshot: Snapshot, now: datetime) -> dict[str, Figure]:
     """Log a comparison; its figures by name, for the report."""
     drawn = _draw(notebook, comparison)
     merits = {row.run_id: {name: getattr(row, name) for name in _MERITS} for row in comparison.rows}
-    leaderboard = {"rows": comparison.table()}
-    notebook.log_comparison(comparison.key, snapshot, merits, leaderboard, drawn, int(now.timestamp() * 1000))
+    leaderboard = {"rows": comparison.table(), "assumed": snapshot.assumed}
+    notebook.log_comparison(comparison.key, snapshot.digest, merits, leaderboard, drawn, int(now.timestamp() * 1000))
     return drawn
 
 

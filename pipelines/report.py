@@ -18,6 +18,7 @@ from pipelines.compare import Comparison
 from pipelines.config import RunConfig
 from pipelines.issue import Issued
 from pipelines.promote import Promoted
+from pipelines.snapshot import Snapshot
 from pipelines.train import Trained
 
 _PAST = 31  # closes shown before the fan
@@ -28,7 +29,7 @@ class Story:
     """All that a report tells."""
 
     config: RunConfig
-    snapshot: str
+    snapshot: Snapshot
     windows: Windows
     comparison: Comparison
     promoted: Promoted

@@ -73,6 +73,15 @@ def require_delivered(engine: Engine, subjects: Iterable[str]) -> None:
             raise DataStale(subject, str(last.stale_since))
 
 
+def say_holes(windows: Windows) -> str:
+    """A line about sessions without a bar and what they cost; empty where there are none."""
+    holes = windows.sessions[np.isnan(windows.close)].astype(str).tolist()
+    if not holes:
+        return ""
+    shown = ", ".join(holes[:3]) + (", ..." if len(holes) > 3 else "")
+    return f"holes     {len(holes)} session(s) without a bar ({shown}); {windows.lost} origins left out"
+
+
 def load_windows(folder: Path, digest: str, config: RunConfig) -> Windows:
     """The windows of a run, from a snapshot and nothing else."""
     return windows_of(read_snapshot(folder, digest), config)
@@ -81,8 +90,9 @@ def load_windows(folder: Path, digest: str, config: RunConfig) -> Windows:
 def windows_of(facts: Facts, config: RunConfig) -> Windows:
     """Facts -> panel -> channels -> windows: the one way, for training, comparison and issue alike."""
     target, window = config.target, config.window
-    panel = build_panel(facts, target.symbol, subjects(window.channels), calendar_of(facts, config))
-    return Windows.of(compute(panel, window), window, target.horizon)
+    features = config.features.table
+    panel = build_panel(facts, target.symbol, subjects(window.channels, features), calendar_of(facts, config))
+    return Windows.of(compute(panel, window, features), window, target.horizon)
 
 
 def calendar_of(facts: Facts, config: RunConfig) -> Calendar:

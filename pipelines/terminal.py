@@ -67,7 +67,7 @@ def _table(title: str, columns: Sequence[str]) -> Table:
     return table
 
 
-def leaderboard(comparison: "Comparison") -> Table:
+def leaderboard(comparison: "Comparison", assumed: float) -> Table:
     """The comparison, best skill first, at most 80 characters wide."""
     title = f"{comparison.origins} origins {comparison.first} to {comparison.last}, CRPS in % log return"
     table = _table(title, ("model", "CRPS", "h=1", "skill %", "s.e.", "p", "Holm", "in 80%", "in 95%", "weights"))
@@ -86,7 +86,10 @@ def leaderboard(comparison: "Comparison") -> Table:
             f"{100 * row.coverage_95:.1f}",
             str(row.parameters),
         )
-    table.caption = "* chosen by the validation years; skill, p against the random walk (naive)"
+    table.caption = (
+        "* chosen by the validation years; skill, p against the random walk (naive)\n"
+        f"{assumed:.0%} of the data is assumed to have been known when due; the rest was seen to be"
+    )
     table.caption_justify = "left"
     return table
 

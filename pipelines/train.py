@@ -23,6 +23,7 @@ from forecaster.training.fit import Fitted, fit
 from forecaster.windows import Indices, Spans, Windows
 from pipelines import figures
 from pipelines.config import RunConfig
+from pipelines.snapshot import say_holes
 from pipelines.tracking import Notebook
 
 _SHOWN = 256  # newest origins over which the gradient's reach is averaged
@@ -77,6 +78,7 @@ class Bench:
         parts = {
             "snapshot": self.snapshot,
             "code": code_digest(),
+            "features": self.config.features.digest,
             "target": self.config.target.model_dump(),
             "window": self.config.window.model_dump(),
             "model": job.family.model_dump(),
@@ -150,6 +152,9 @@ def select(bench: Bench, spans: Spans, names: Sequence[str]) -> list[Job]:
 
 def train_all(bench: Bench, jobs: Sequence[Job], say: Callable[[str], None], progress_bar: bool) -> list[Trained]:
     """Train jobs one after the other, saying how each went."""
+    holes = say_holes(bench.windows)
+    if holes:
+        say(holes)
     done = []
     for number, job in enumerate(jobs, start=1):
         one = train(bench, job, progress_bar)
