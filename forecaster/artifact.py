@@ -36,6 +36,8 @@ class Manifest(Frozen):
     """The family's and the training's configuration, as in the run file."""
     snapshot: str
     """Digest of the data it was trained on."""
+    features: str = ""
+    """Digest of the modules of the user's own features; empty where there are none."""
     trained_from: date
     """Session of the first training origin."""
     trained_until: date

@@ -35,15 +35,16 @@ class Calendar:
     def of(cls, venue: str, start: date, end: date) -> Self:
         """Sessions of `venue` (ISO 10383 code) from `start` to `end`, both included.
 
+        Where the holidays of the last year are not announced yet, the sessions end with the year before.
+
         Raises:
-            ConfigError: exchange_calendars has no such venue, or does not reach that far.
+            ConfigError: exchange_calendars has no such venue, or does not reach back that far.
         """
         try:
-            # Explicit bounds: the library's default is a rolling window that ends next year and begins 20 years ago.
-            calendar = exchange_calendars.get_calendar(venue, start=start.isoformat(), end=end.isoformat())
+            calendar = _build(venue, start, end)
         except InvalidCalendarName as error:
             raise ConfigError("venue", f"{venue!r} is not a venue that exchange_calendars knows") from error
-        except ValueError as error:  # the library's own words can run to thousands of characters
+        except (ValueError, NotImplementedError) as error:  # the library's own words can run to thousands of characters
             problem = f"exchange_calendars cannot give the sessions of {venue} from {start} to {end}; start later"
             raise ConfigError("venue", problem) from error
         sessions = calendar.closes.index.to_numpy().astype("datetime64[D]")
@@ -73,3 +74,14 @@ class Calendar:
         if len(ahead) < count:
             raise ConfigError("calendar", f"{self.venue} sessions are only loaded up to {self.sessions[-1]}")
         return ahead
+
+
+def _build(venue: str, start: date, end: date) -> exchange_calendars.ExchangeCalendar:
+    # Explicit bounds: the library's default is a rolling window that ends next year and begins 20 years ago.
+    try:
+        return exchange_calendars.get_calendar(venue, start=start.isoformat(), end=end.isoformat())
+    except ValueError:
+        earlier = date(end.year - 1, 12, 31)
+        if earlier <= start:
+            raise
+        return exchange_calendars.get_calendar(venue, start=start.isoformat(), end=earlier.isoformat())

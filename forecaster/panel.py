@@ -10,6 +10,7 @@ no row before it, and returns across it are right. (The usual adjustment, backwa
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -96,7 +97,8 @@ def build_panel(facts: Facts, symbol: str, others: Iterable[str], calendar: Cale
         cash = _actions(facts, subject, "dividend", dates, span.cutoffs)
         if cash:
             payouts[subject] = _payout(cash, len(dates))
-    return Panel(symbol, span.sessions, subjects, factors, payouts)
+    views = (MappingProxyType(each) for each in (subjects, factors, payouts))
+    return Panel(symbol, _frozen(span.sessions), *views)
 
 
 def _span(facts: Facts, symbol: str, calendar: Calendar) -> Calendar:

@@ -35,6 +35,8 @@ class Windows:
     """[T, H] cumulative log return from t to t+1 ... t+H, free of splits; NaN past the end and over a hole."""
     whole: NDArray[np.bool_]
     """[T] whether the L sessions up to t have all their values."""
+    warm_up: int = 0
+    """Sessions that the channels lost at the start of the panel."""
 
     @classmethod
     def of(cls, channels: Channels, spec: WindowSpec, horizon: int) -> Self:
@@ -52,7 +54,7 @@ class Windows:
         finite = np.isfinite(channels.values).all(axis=1)
         begun = np.concatenate((np.zeros(spec.context - 1, dtype=bool), finite))
         whole: NDArray[np.bool_] = np.all(sliding_window_view(begun, spec.context), axis=1)
-        return cls(spec, channels.sessions, channels.values, channels.traded, targets, whole)
+        return cls(spec, channels.sessions, channels.values, channels.traded, targets, whole, channels.warm_up)
 
     @property
     def lost(self) -> int:

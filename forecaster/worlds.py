@@ -40,7 +40,8 @@ def another_world(facts: Facts, cutoff: np.datetime64, change: Change) -> Facts:
     late = facts.known_at > cutoff
     names, number = _runs(facts)
     gone = late & (rng.random(len(facts)) < change.removed)
-    ended = rng.integers(len(names)) if rng.random() < change.removed else -1
+    begun = np.unique(number[~late])
+    ended = rng.choice(begun) if begun.size and rng.random() < change.removed else -1
     gone |= late & (number == ended)
     altered = late & (rng.random(len(facts)) < change.changed)
     actions = np.array(["#" in name for name in names])[number]

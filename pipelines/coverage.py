@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from sqlalchemy import Connection
@@ -11,7 +11,7 @@ from forecaster.calendars import Calendar
 from forecaster.store import history
 from forecaster.store.history import Instrument
 
-_MARGIN = timedelta(days=10)  # sessions that the calendar must know on either side
+_MARGIN = timedelta(days=10)  # how far the calendar must see past the last row
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,14 @@ def coverage(connection: Connection, instrument: Instrument, now: datetime) -> C
 
 
 def calendar_around(venue: str, first: date, last: date) -> Calendar:
-    """The venue's sessions over a span, with a margin on either side."""
-    return Calendar.of(venue, first - _MARGIN, last + _MARGIN)
+    """The venue's sessions over the years of a span, and a little past it."""
+    return _years(venue, first.year, (last + _MARGIN).year)
+
+
+@lru_cache(maxsize=64)
+def _years(venue: str, first: int, last: int) -> Calendar:
+    # Whole years, so that symbols of one venue share it: building a calendar costs more than storing a symbol.
+    return Calendar.of(venue, date(first, 1, 1), date(last, 12, 31))
 
 
 def naive(instant: datetime) -> datetime:

@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import Engine
 
 from forecaster.contract import LEVELS, Floats
-from forecaster.errors import Delisted, MissingSessions, UnknownSymbol
+from forecaster.errors import ConfigError, Delisted, MissingSessions, UnknownSymbol
 from forecaster.features import subjects
 from forecaster.runtime import Runtime
 from forecaster.store.artifacts import load_artifact
@@ -63,6 +63,7 @@ def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issu
         NoChampion: Nothing has been promoted.
         Delisted: Its source has not known it for several sessions.
         MissingSessions: The context has a hole.
+        ConfigError: The user's own features are not those it was trained with.
     """
     find_instrument(engine, symbol)
     if symbol != config.target.symbol:
@@ -73,6 +74,8 @@ def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issu
     champion = require_champion(engine, config.target.key)
     runtime = Runtime(load_artifact(engine, champion.digest))
     window = runtime.manifest.window
+    if runtime.manifest.features != config.features.digest:
+        raise ConfigError("[features] modules", "they changed since the champion was trained; train and promote again")
     facts = read_facts(engine, now, {symbol, *subjects(window.channels, config.features.table)})
     windows = windows_of(facts, config.model_copy(update={"window": window}))
     last = len(windows.sessions) - 1

@@ -64,7 +64,9 @@ class FeaturesConfig(Frozen):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the modules' source."""
+        """SHA-256 of the modules' source; empty where there are none."""
+        if not self.modules:
+            return ""
         sha = hashlib.sha256()
         for name in self.modules:
             for path in _sources(name, self._folder):

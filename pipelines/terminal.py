@@ -88,7 +88,7 @@ def leaderboard(comparison: "Comparison", assumed: float) -> Table:
         )
     table.caption = (
         "* chosen by the validation years; skill, p against the random walk (naive)\n"
-        f"{assumed:.0%} of the data is assumed to have been known when due; the rest was seen to be"
+        f"{assumed:.0%} of the rows are known from when a rule says (assumed), the rest from when it was seen"
     )
     table.caption_justify = "left"
     return table

@@ -121,7 +121,8 @@ def train(bench: Bench, job: Job, progress_bar: bool = False) -> Trained:
     start = time.perf_counter()
     fitted = fit(job.family, spec, job.training, bench.windows, job.train, job.validation, progress_bar)
     seconds = time.perf_counter() - start
-    artifact = export(fitted, job.family, spec, job.training, bench.config.target, bench.snapshot, bench.windows,
+    artifact = export(fitted, job.family, spec, job.training, bench.config.target, bench.snapshot,
+                      bench.config.features.digest, bench.windows,
                       job.train, job.validation)  # fmt: skip
     run_id = _note(bench, job, fitted, artifact)
     run = Run(bench.key(job), artifact.digest, run_id, seconds)

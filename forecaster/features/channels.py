@@ -31,6 +31,8 @@ class Channels:
     """[T] of the target, adjusted for splits; NaN on a session without a bar."""
     traded: Floats
     """[T] of the target, as traded."""
+    warm_up: int = 0
+    """Sessions lost at the start of a panel."""
 
 
 def parse(channel: str, features: Mapping[str, Feature] = FEATURES) -> tuple[str, str | None]:
@@ -50,11 +52,6 @@ def subjects(channels: Iterable[str], features: Mapping[str, Feature] = FEATURES
     return {subject for _, subject in (parse(channel, features) for channel in channels) if subject is not None}
 
 
-def warm_up(channels: Iterable[str], features: Mapping[str, Feature] = FEATURES) -> int:
-    """Sessions lost at the start of a panel."""
-    return max(features[parse(channel, features)[0]].warm_up for channel in channels)
-
-
 def compute(panel: Panel, window: WindowSpec, features: Mapping[str, Feature] = FEATURES) -> Channels:
     """The window's channels on the panel, from the first session on which all of them have a value.
 
@@ -72,7 +69,7 @@ def compute(panel: Panel, window: WindowSpec, features: Mapping[str, Feature] = 
     first = int(np.argmax(ready))
     _require_no_holes(panel, window.channels, warm_ups, values, first)
     close, traded = panel.column(panel.symbol, "close"), panel.traded("close")
-    return Channels(panel.sessions[first:], values[first:], close[first:], traded[first:])
+    return Channels(panel.sessions[first:], values[first:], close[first:], traded[first:], max(warm_ups))
 
 
 def _require_no_holes(panel: Panel, names: Sequence[str], warm_ups: Sequence[int], values: Floats, first: int) -> None:

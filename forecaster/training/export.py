@@ -14,7 +14,6 @@ from forecaster.contract import LEVELS, Target
 from forecaster.errors import ContractMismatch
 from forecaster.families import AnyFamily
 from forecaster.families.base import PARAMETERS, Model, Network, Spec
-from forecaster.features import warm_up
 from forecaster.training.config import TrainingConfig
 from forecaster.training.fit import Fitted
 from forecaster.windows import Indices, Windows
@@ -70,11 +69,15 @@ def export(
     config: TrainingConfig,
     target: Target,
     snapshot: str,
+    features: str,
     windows: Windows,
     train: Indices,
     validation: Indices | None,
 ) -> Artifact:
     """Seal a fitted model.
+
+    Arguments:
+        features: Digest of the user's own feature modules.
 
     Raises:
         ContractMismatch: The graph does not answer as torch does, at batch 1 or 9.
@@ -95,6 +98,7 @@ def export(
         window=spec.window,
         config={"model": family.model_dump(), "training": config.model_dump()},
         snapshot=snapshot,
+        features=features,
         trained_from=_session(windows, train[0]),
         trained_until=_session(windows, train[-1] + spec.horizon),
         chosen_until=None if validation is None else _session(windows, validation[-1] + spec.horizon),
@@ -103,7 +107,7 @@ def export(
         levels=LEVELS,
         density=PARAMETERS if isinstance(model, Network) else (),
         parameters=sum(weight.numel() for weight in model.parameters()),
-        warm_up=warm_up(spec.window.channels),
+        warm_up=windows.warm_up,
         model_sha256=hashlib.sha256(graph).hexdigest(),
         golden=tuple(tuple(row) for row in quantiles.tolist()),
     )

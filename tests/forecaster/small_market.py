@@ -69,7 +69,7 @@ class Market:
 
 
 def seal(family: AnyFamily, fitted: Fitted, market: Market, windows: Windows, train: Indices) -> Artifact:
-    return export(fitted, family, market.spec, SHORT, market.target, "5" * 64, windows, train, None)
+    return export(fitted, family, market.spec, SHORT, market.target, "5" * 64, "", windows, train, None)
 
 
 def trained(family: AnyFamily, market: Market, windows: Windows, train: Indices) -> Artifact:

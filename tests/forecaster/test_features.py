@@ -10,7 +10,7 @@ import pytest
 from forecaster.contract import WindowSpec
 from forecaster.errors import ChannelHole, ConfigError, NoHistory
 from forecaster.facts import FIELDS
-from forecaster.features import FEATURES, Feature, compute, feature, parse, subjects, warm_up
+from forecaster.features import FEATURES, Feature, compute, feature, parse, subjects
 from forecaster.panel import Panel
 
 NAN = float("nan")
@@ -247,7 +247,7 @@ def test_a_feature_is_a_function_with_a_unit_and_a_warm_up():
     channels = WindowSpec(context=8, burn_in=1, channels=("log_return", "doubled"))
     found = compute(panel_of(close=[1, 2, 4]), channels, {**FEATURES, "doubled": doubled})
     np.testing.assert_allclose(found.values, [[math.log(2), 4], [math.log(2), 8]])
-    assert warm_up(["log_return", "doubled"], {**FEATURES, "doubled": doubled}) == 3
+    assert found.warm_up == 3  # the longest of its channels
 
 
 @pytest.mark.parametrize("answer", [[1.0], 1.0, [[1.0], [2.0]], None])
@@ -301,8 +301,3 @@ def test_a_hole_after_the_beginning_names_channel_and_session(close):
 def test_a_channel_that_never_begins_is_named():
     with pytest.raises(ChannelHole, match=r"change\(M\)"):
         compute(panel_of(close=[1, 2, 3]), WindowSpec(context=8, burn_in=1, channels=("log_return", "change(M)")))
-
-
-def test_the_warm_up_of_channels_is_the_longest():
-    assert warm_up(["log_range"]) == FEATURES["log_range"].warm_up
-    assert warm_up(FEATURES) == max(feature.warm_up for feature in FEATURES.values())

@@ -19,7 +19,6 @@ from forecaster.errors import (
     NoChampion,
     PromotionConflict,
     StoreOutdated,
-    UnknownSymbol,
 )
 from forecaster.store.artifacts import Run, add_artifact, add_run, find_run, load_artifact
 from forecaster.store.champions import Champion, all_champions, crown, find_champion, require_champion
