@@ -258,7 +258,7 @@ def fred_vintages(engine: Engine, data: Path) -> Iterator[Line]:
 
 
 def made_up(symbol: str, sessions: int = 500, seed: int = 20181231) -> tuple[Vendor, list[datetime]]:
-    """A vendor of the sample's last sessions, and when it is asked: every third cut-off, at times with one still open."""
+    """A vendor of the sample's last sessions, and when it is asked: after every third, at times in an open one."""
     reply = Sample().bars(symbol, None, datetime(2019, 3, 1, tzinfo=UTC))
     even = reply.bars.iloc[-sessions:].reset_index(drop=True)
     venue = reply.listing.venue
@@ -287,7 +287,7 @@ def happens(vendor: Vendor, what: str, now: datetime, rng: np.random.Generator) 
         vendor.even.loc[: newest - 5, PRICES] *= 0.999
 
 
-def true_returns(vendor: Vendor, panel: Panel, first_seen: dict[date, float]) -> tuple[Floats, Floats]:
+def true_returns(panel: Panel, first_seen: dict[date, float]) -> tuple[Floats, Floats]:
     """Log returns of the panel and those in shares of the first session, where both closes are believed."""
     closes = np.log(panel.column(panel.symbol, "close"))
     truth = np.log([first_seen.get(session, np.nan) for session in panel.sessions.tolist()])
@@ -295,26 +295,22 @@ def true_returns(vendor: Vendor, panel: Panel, first_seen: dict[date, float]) ->
     return np.diff(closes)[both], np.diff(truth)[both]
 
 
-def sample_vintages(engine: Engine) -> tuple[list[Line], float]:
+def sample_vintages(engine: Engine, symbol: str) -> tuple[list[Line], float]:
     """Fetches of the made-up vendor, and by how much a return is off at worst."""
-    lines, worst = [], 0.0
-    for symbol in ("^GSPC", "^IXIC"):
-        vendor, asked = made_up(symbol)
-        rng, first_seen = np.random.default_rng(list(symbol.encode())), dict[date, float]()
-        watch, turn = Watch(engine, symbol, vendor.calendar), itertools.cycle(HAPPENINGS)
+    vendor, asked = made_up(symbol)
+    rng, first_seen = np.random.default_rng(list(symbol.encode())), dict[date, float]()
+    watch, turn, errors = Watch(engine, symbol, vendor.calendar), itertools.cycle(HAPPENINGS), [0.0]
 
-        def after(now: datetime) -> None:
-            panel = build_panel(read_facts(engine, now, [watch.symbol]), watch.symbol, [], watch.calendar)
-            evens = dict(zip(vendor.even["session"].dt.date, vendor.even["close"], strict=True))
-            for session in panel.sessions[~panel.holes].tolist():
-                first_seen.setdefault(session, evens[session])
-            found, truth = true_returns(vendor, panel, first_seen)
-            nonlocal worst
-            worst = max(worst, float(np.abs(found - truth).max()))
-            happens(vendor, next(turn), now, rng)
+    def after(now: datetime) -> None:
+        panel = build_panel(read_facts(engine, now, [symbol]), symbol, [], vendor.calendar)
+        evens = dict(zip(vendor.even["session"].dt.date, vendor.even["close"], strict=True))
+        for session in panel.sessions[~panel.holes].tolist():
+            first_seen.setdefault(session, evens[session])
+        found, truth = true_returns(panel, first_seen)
+        errors.append(float(np.abs(found - truth).max()))
+        happens(vendor, next(turn), now, rng)
 
-        lines += fetched_in_turn(watch, dict.fromkeys(asked, vendor), after)
-    return lines, worst
+    return list(fetched_in_turn(watch, dict.fromkeys(asked, vendor), after)), max(errors)
 
 
 def show(lines: list[Line]) -> None:
@@ -336,8 +332,11 @@ def main() -> int:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as name:
         engine = store_in(Path(name))
-        lines, worst = sample_vintages(engine)
-        show(lines)
+        lines, worst = list[Line](), 0.0
+        for symbol in ("^GSPC", "^IXIC"):
+            made, error = sample_vintages(engine, symbol)
+            show(made)
+            lines, worst = lines + made, max(worst, error)
         if data is not None:
             for vintages in (yahoo_vintages, fred_vintages):
                 real = list(vintages(engine, data))

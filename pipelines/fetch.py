@@ -145,10 +145,11 @@ class Fetcher:
             if visits.overtaken(connection, symbol, now):
                 return Fetched(symbol, "overtaken", problem="a later question was answered first")
             checked = check(reply, calendar, now, _frame(history.latest_rows(connection, kept, first)))
+            written = self.clock()  # a change counts from now: whoever looked since we asked did not see it
             history.add_instrument(connection, entry)
-            inserted, revised = history.add_rows(connection, kept, _bar_rows(checked.bars, calendar), now)
-            _add_actions(connection, symbol, checked, calendar, (first, last), now)
-            quarantined = history.add_rejected(connection, symbol, checked.rejected, now)
+            inserted, revised = history.add_rows(connection, kept, _bar_rows(checked.bars, calendar), written)
+            _add_actions(connection, symbol, checked, calendar, (first, last), written)
+            quarantined = history.add_rejected(connection, symbol, checked.rejected, written)
             done = _report(symbol, "ok", coverage(connection, entry, now))
             done = replace(done, inserted=inserted, revised=revised, quarantined=quarantined)
             _log(connection, self.bars.name, done, now)
@@ -164,7 +165,7 @@ class Fetcher:
             if visits.overtaken(connection, found.series, now):
                 return Fetched(found.series, "overtaken", problem="a later question was answered first")
             add = history.add_archive if found.recorded else history.add_rows
-            inserted, revised = add(connection, kept, rows, now)
+            inserted, revised = add(connection, kept, rows, self.clock())
             dates = history.dates(connection, kept)
             first, last = (str(dates[0]), str(dates[-1])) if dates else (None, None)
             done = Fetched(found.series, "ok", inserted, revised, first=first, last=last)

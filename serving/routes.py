@@ -5,10 +5,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 
 from forecaster.contract import SYMBOL
-from forecaster.errors import NoChampion, UnknownSymbol
+from forecaster.errors import NoChampion
 from serving.engine import ChampionEngine, Loaded
 from serving.forecasts import latest_forecast
 from serving.problems import documented
@@ -31,6 +31,7 @@ async def _now(request: Request) -> datetime:
 
 Engine = Annotated[ChampionEngine, Depends(_engine)]
 Now = Annotated[datetime, Depends(_now)]
+Named = Annotated[str, Path(pattern=f"^{SYMBOL.pattern}$", description="Capital letters, digits and ^ . - =")]
 Symbol = Annotated[str | None, Query(pattern=f"^{SYMBOL.pattern}$", description="May be left out where there is one.")]
 
 
@@ -40,10 +41,8 @@ Symbol = Annotated[str | None, Query(pattern=f"^{SYMBOL.pattern}$", description=
     tags=["forecasts"],
     responses=documented(404, 422, 500, 503),
 )
-def forecast(symbol: str, engine: Engine, now: Now) -> Forecast:
+def forecast(symbol: Named, engine: Engine, now: Now) -> Forecast:
     """As it was issued, with the model that made it, its age, and whether any model beats the random walk at all."""
-    if not SYMBOL.fullmatch(symbol):
-        raise UnknownSymbol(symbol, engine.symbols)
     return latest_forecast(engine.store, symbol, now.astimezone(UTC).date())
 
 

@@ -138,21 +138,25 @@ def add_rows(connection: Connection, kept: Kept, rows: Sequence[Row], now: datet
 def add_archive(connection: Connection, kept: Kept, rows: Sequence[Row], now: datetime) -> tuple[int, int]:
     """Add rows of an archive that recorded when each value became known; (inserted, revised).
 
+    Where it had been assumed that another value was known by some instant, what the archive saw takes over there.
+
     Arguments:
         rows: Any number a date, each with the instant that the archive states.
     """
-    stored = {(day, row.known_at): row.values for day, one in _revisions(connection, kept, rows).items() for row in one}
-    dates = {day for day, _ in stored}
+    stored = _revisions(connection, kept, rows)
+    told: dict[date, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: row.known_at):
+        told.setdefault(row.date, []).append(row)
     new, inserted = [], 0
-    for row in rows:
-        known_at = row.known_at
-        while (row.date, known_at) in stored and stored[row.date, known_at] != row.values:
-            known_at += _TICK  # what had been assumed for that instant gives way to what the archive saw
-        if (row.date, known_at) not in stored:
-            new.append(_record(kept, row, known_at, now, assumed=False))
-            stored[row.date, known_at] = row.values
-            inserted += row.date not in dates
-            dates.add(row.date)
+    for day, seen in told.items():
+        have = {old.known_at: old.values for old in stored.get(day, ())}
+        for old in stored.get(day, ()):
+            truth = [row for row in seen if row.known_at <= old.known_at]
+            if old.assumed and truth and truth[-1].values != old.values:
+                seen = [*seen, Row(day, old.known_at + _TICK, truth[-1].values)]
+        added = [row for row in seen if row.known_at not in have]
+        new += [_record(kept, row, row.known_at, now, assumed=False) for row in added]
+        inserted += bool(added) and not have
     if new:
         connection.execute(insert(kept.table), new)
     return inserted, len(new) - inserted
@@ -248,19 +252,26 @@ def _columns(connection: Connection, kept: Kept, as_of: datetime, recorded_only:
     return np.empty(0, dtype="datetime64[D]"), np.empty(0, dtype="datetime64[us]"), values
 
 
-def _revisions(connection: Connection, kept: Kept, rows: Sequence[Row]) -> dict[date, list[Row]]:
+@dataclass(frozen=True)
+class _Stored(Row):
+    """A row as it is kept."""
+
+    assumed: bool
+
+
+def _revisions(connection: Connection, kept: Kept, rows: Sequence[Row]) -> dict[date, list[_Stored]]:
     """Stored revisions of the dates that the rows span, oldest first."""
     if not rows:
         return {}
     table, when = kept.table, kept.table.c[kept.date]
     query = (
-        select(when, table.c.known_at, *(table.c[field] for field in kept.fields))
+        select(when, table.c.known_at, table.c.assumed, *(table.c[field] for field in kept.fields))
         .where(kept.mine, when.between(min(row.date for row in rows), max(row.date for row in rows)))
         .order_by(when, table.c.known_at)
     )
-    found: dict[date, list[Row]] = {}
-    for row in connection.execute(query):
-        found.setdefault(row[0], []).append(Row(row[0], row[1], tuple(row[2:])))
+    found: dict[date, list[_Stored]] = {}
+    for day, known_at, assumed, *values in connection.execute(query):
+        found.setdefault(day, []).append(_Stored(day, known_at, tuple(values), assumed))
     return found
 
 

@@ -1,14 +1,12 @@
 """Real vintages, faults and files, from the source through the store to snapshot, windows and models.
 
-Reads the real data beside the project; what each download of a vintage did is also printed by `benchmarks.restatements`.
+Reads the real data beside the project; `benchmarks.restatements` prints what each download of a vintage did.
 """
 
-import functools
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import exchange_calendars
 import numpy as np
 import pandas as pd
 import pytest
@@ -44,14 +42,6 @@ pytestmark = [
     # exchange_calendars 4.13 on pandas 3.1, for venues with lunar holidays.
     pytest.mark.filterwarnings("ignore:DatetimeIndex.weekday is deprecated"),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _calendars_built_once() -> Iterator[None]:
-    """The library builds a calendar anew at each call; Seoul's takes 0.8 s."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exchange_calendars, "get_calendar", functools.cache(exchange_calendars.get_calendar))
-        yield
 
 
 @pytest.fixture
@@ -304,7 +294,8 @@ def test_a_model_of_the_classic_set_is_trained_and_compared(classic):
     found = compare(trained, "naive", windows, spans)
     assert np.isfinite([[row.crps, row.skill, row.pinball, row.coverage_80] for row in found.rows]).all()
     assert found.origins == len(spans.test) > 1200
-    assert (found.first, found.rows[0].crps < 0.05, len(found.rows)) == ("2020-01-02", True, 2)
+    assert (found.first, {row.name for row in found.rows}) == ("2020-01-02", {"naive", "ar"})
+    assert all(0.2 < row.crps < 5.0 for row in found.rows)  # percent
 
 
 @pytest.mark.parametrize("week", ["2023-11-03", "2023-11-06", "2024-03-08", "2024-03-11", "2024-11-01", "2024-11-04"])

@@ -2,9 +2,10 @@ from datetime import timedelta
 from math import exp, inf, nan
 
 import pytest
-from small_store import BY_DEFAULT, CLOSE, NOW, small_artifact, table
+from small_store import BY_DEFAULT, CLOSE, NOW, ORIGIN, small_artifact, table
 
 from forecaster.contract import LEVELS
+from forecaster.store.visits import Visit, add_visit
 
 
 def is_problem(answer, status, slug):
@@ -67,6 +68,21 @@ def test_an_old_forecast_is_stale(store, service, days, stale):
     assert (body["age_days"], body["stale"]) == (days + 1, stale)
 
 
+@pytest.mark.parametrize(
+    ("status", "stale_since", "stale"),
+    [("deferred", ORIGIN, True), ("temporary", ORIGIN, True), ("deferred", None, False), ("ok", ORIGIN, False)],
+)
+def test_fault_01_a_forecast_that_a_failed_fetch_left_behind_is_served_as_stale(
+    store, service, status, stale_since, stale
+):
+    store.issue(store.promote(small_artifact()))
+    with store.engine.begin() as connection:
+        add_visit(connection, Visit("^IXIC", "yahoo", NOW, True, status, "too many requests", stale_since))
+    with service() as running:
+        answer = running.get("/v1/forecasts/^IXIC")
+    assert (answer.status_code, answer.json()["stale"]) == (200, stale)
+
+
 @pytest.mark.usefixtures("store")
 def test_an_unknown_symbol_is_not_found(service):
     with service() as running:
@@ -76,14 +92,20 @@ def test_an_unknown_symbol_is_not_found(service):
 
 
 @pytest.mark.parametrize(
-    "symbol",
-    ["AAPL%2F..%2FMSFT", "AAPL/../%2e%2e", "%3Fx", "%F0%9F%98%80", "A" * 10_000, "%00", "aapl", "MSFT%0A", "'--"],
+    ("symbol", "status"),
+    [
+        ("AAPL%2F..%2FMSFT", 404),  # no route
+        *(
+            (text, 422)
+            for text in ("AAPL/../%2e%2e", "%3Fx", "%F0%9F%98%80", "A" * 10_000, "%00", "aapl", "MSFT%0A", "'--")
+        ),
+    ],
 )
-def test_a_hostile_symbol_is_not_found_and_not_repeated(store, service, symbol):
+def test_fault_13_a_hostile_symbol_is_refused_and_not_repeated(store, service, symbol, status):
     store.remove()  # refused before the database is asked
     with service() as running:
         answer = running.get(f"/v1/forecasts/{symbol}")
-    assert answer.status_code == 404
+    assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert len(answer.content) < 250
 
