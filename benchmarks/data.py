@@ -24,6 +24,7 @@ from sqlalchemy import func, select
 
 from forecaster.calendars import Calendar
 from forecaster.contract import WindowSpec
+from forecaster.errors import ForecasterError
 from forecaster.features import compute
 from forecaster.panel import build_panel
 from forecaster.snapshot import read_snapshot, write_snapshot
@@ -36,6 +37,7 @@ from pipelines.sources.base import ACTION_COLUMNS, Listing, Reply
 from pipelines.sources.files import Files
 from pipelines.sources.sample import Sample
 
+PRICES = ["open", "high", "low", "close"]
 IMPORT, COLD, WARM, GROWTH = 90.0, 3.0, 0.3, 1.1
 NOW = datetime(2025, 6, 1, tzinfo=UTC)
 
@@ -59,7 +61,7 @@ class Renamed:
         seams = np.ones(count)
         step = np.arange(len(real.bars), count, len(real.bars))
         seams[step] = closes[step - 1] / closes[step]
-        scaled = repeated[["open", "high", "low", "close"]].mul(np.cumprod(seams), axis=0)
+        scaled = repeated[PRICES].mul(np.cumprod(seams), axis=0)
         frame = repeated.assign(**scaled, session=self._sessions)
         return Reply(Listing(symbol, "XNYS", "USD"), frame, pd.DataFrame(columns=list(ACTION_COLUMNS)), False)
 
@@ -68,14 +70,16 @@ def histories(data: str) -> list[Reply]:
     """The real bars that are renamed."""
     if data == "sample":
         return [Sample().bars(symbol, None, NOW) for symbol in ("^GSPC", "^IXIC")]
-    paths = [path for path in sorted(Path(data).rglob("*.csv.gz")) if len(path.name.split(".")) == 3]
     replies = []
-    for path in paths:
-        source = Files(path.parent, "XNYS", {})
-        reply = source.bars(path.name.split(".")[0], None, NOW)
+    for path in sorted(Path(data).rglob("*.csv.gz")):
+        try:
+            reply = Files(path.parent, "XNYS", {}, {}).bars(path.name.removesuffix(".csv.gz"), None, NOW)
+        except ForecasterError:
+            continue  # not a file of bars
         clean = reply.bars.dropna().drop_duplicates("session").sort_values("session")
-        if len(clean) > 2000 and (clean[["open", "high", "low", "close"]] > 0).all(axis=None):
-            replies.append(replace(reply, bars=clean, split_adjusted=False))
+        if len(clean) > 1000 and (clean[PRICES] > 0).all(axis=None):
+            replies.append(replace(reply, bars=clean, actions=reply.actions.iloc[:0], split_adjusted=False))
+    require(bool(replies), f"no daily bars under {data}")
     return replies
 
 
