@@ -147,7 +147,7 @@ class Fetcher:
             checked = check(reply, calendar, now, _frame(history.latest_rows(connection, kept, first)))
             written = self.clock()  # a change counts from now: whoever looked since we asked did not see it
             history.add_instrument(connection, entry)
-            inserted, revised = history.add_rows(connection, kept, _bar_rows(checked.bars, calendar), written)
+            inserted, revised = history.add_rows(connection, kept, _bar_rows(checked, calendar), written)
             _add_actions(connection, symbol, checked, calendar, (first, last), written)
             quarantined = history.add_rejected(connection, symbol, checked.rejected, written)
             done = _report(symbol, "ok", coverage(connection, entry, now))
@@ -156,8 +156,8 @@ class Fetcher:
         return done
 
     def _keep_observations(self, found: Published, now: datetime) -> Fetched:
-        known = found.observations[found.observations["known_at"] <= pd.Timestamp(now)]
-        triples = zip(known["period"], known["known_at"], known["value"], strict=True)
+        table = found.observations
+        triples = zip(table["period"], table["known_at"], table["value"], strict=True)
         rows = [Row(period.date(), known_at.to_pydatetime(), (float(value),)) for period, known_at, value in triples]
         kept = history.observations_of(found.series)
         with self.engine.begin() as connection:
@@ -207,12 +207,15 @@ def _require_same(entry: Instrument, known: Instrument | None) -> None:
             raise ReplyRefused(entry.source, entry.symbol, f"{change}; nothing was stored")
 
 
-def _bar_rows(bars: pd.DataFrame, calendar: Calendar) -> list[Row]:
+def _bar_rows(checked: Checked, calendar: Calendar) -> list[Row]:
     """Believed bars, each known from its session's cut-off."""
     known_at = dict(zip(calendar.sessions.tolist(), calendar.cutoffs.tolist(), strict=True))
-    days = bars["session"].dt.date
-    values = bars[list(BAR_FIELDS)].to_numpy(dtype=float).tolist()
-    return [Row(day, known_at[day].replace(tzinfo=UTC), tuple(row)) for day, row in zip(days, values, strict=True)]
+    days = checked.bars["session"].dt.date
+    values = checked.bars[list(BAR_FIELDS)].to_numpy(dtype=float).tolist()
+    return [
+        Row(day, known_at[day].replace(tzinfo=UTC), tuple(row), grain)
+        for day, row, grain in zip(days, values, checked.grain.tolist(), strict=True)
+    ]
 
 
 def _add_actions(

@@ -9,13 +9,14 @@ import numpy as np
 from sqlalchemy import Engine
 
 from forecaster.calendars import Calendar
-from forecaster.errors import DataStale, Delisted, NoHistory
+from forecaster.contract import Target
+from forecaster.errors import ConfigError, DataStale, Delisted, NoHistory
 from forecaster.facts import Facts
 from forecaster.features import compute, subjects
 from forecaster.panel import build_panel
 from forecaster.snapshot import path_of, read_snapshot, write_snapshot
 from forecaster.store import visits
-from forecaster.store.history import count_assumed, read_facts
+from forecaster.store.history import count_assumed, find_instrument, read_facts
 from forecaster.windows import Windows
 from pipelines.config import DataConfig, RunConfig
 
@@ -71,6 +72,22 @@ def require_delivered(engine: Engine, subjects: Iterable[str]) -> None:
             raise Delisted(subject, str(last.stale_since))
         if last is not None and last.status not in ("ok", "overtaken") and last.stale_since is not None:
             raise DataStale(subject, str(last.stale_since))
+
+
+def require_venue(engine: Engine, target: Target, now: datetime) -> None:
+    """Check that the target's venue keeps the sessions of the one where its source says it trades.
+
+    Raises:
+        ConfigError: It does not: bars would be dated and settled by the wrong clock.
+        UnknownSymbol: The store has never heard of the target.
+    """
+    traded = find_instrument(engine, target.symbol).venue
+    if traded != target.venue:
+        span = now.date() - timedelta(days=800), now.date()
+        ours, theirs = (Calendar.of(venue, *span) for venue in (target.venue, traded))
+        if not np.array_equal(ours.closes, theirs.closes):
+            problem = f"{target.symbol} trades at {traded}, whose sessions are not those of {target.venue}"
+            raise ConfigError("[target] venue", f'{problem}; write venue = "{traded}"')
 
 
 def say_holes(windows: Windows) -> str:

@@ -15,7 +15,7 @@ from forecaster.store.database import connect, migrate
 from forecaster.windows import Spans, Windows, split
 from pipelines.config import RunConfig
 from pipelines.home import Home
-from pipelines.snapshot import Snapshot, load_windows, snapshot
+from pipelines.snapshot import Snapshot, load_windows, require_venue, snapshot
 from pipelines.sources.base import Surroundings
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Workspace:
     @cached_property
     def snapshot(self) -> Snapshot:
         """What the store knows now, frozen."""
+        require_venue(self.engine, self.config.target, self.now)
         return snapshot(self.engine, self.config.data, self.home.snapshots, self.now, self.recorded_only)
 
     @cached_property

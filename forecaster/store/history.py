@@ -40,6 +40,8 @@ class Row:
     date: date
     known_at: datetime
     values: tuple[float, ...]
+    grain: float = 0.0
+    """How far the last value may be off for having been rounded by its source: a volume in shares of after a split."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def add_rows(connection: Connection, kept: Kept, rows: Sequence[Row], now: datet
         latest = stored[row.date][-1] if row.date in stored else None
         if latest is None:
             new.append(_record(kept, row, row.known_at, now, assumed=now - row.known_at > WITNESSED))
-        elif not _same(latest.values, row.values, kept.tolerance):
+        elif not _same(latest.values, row.values, kept.tolerance, row.grain):
             # Never before what it replaces, whatever the clock did in between.
             new.append(_record(kept, row, max(now, latest.known_at + _TICK), now, assumed=False))
             revised += 1
@@ -195,17 +197,22 @@ def dates(connection: Connection, kept: Kept) -> list[date]:
 
 
 def read_facts(
-    engine: Engine, as_of: datetime, subjects: Iterable[str] | None = None, recorded_only: bool = False
+    engine: Engine,
+    as_of: datetime,
+    subjects: Iterable[str] | None = None,
+    recorded_only: bool = False,
+    recorded_by: datetime | None = None,
 ) -> Facts:
     """Every revision known at `as_of` of the subjects (None: of all), a symbol's actions with its bars.
 
     Arguments:
         recorded_only: Leave out rows of which it is only assumed when they could be known.
+        recorded_by: Leave out rows that were written later: what a forecast of that moment was made from.
     """
     with reading(engine).connect() as connection:
         wanted = _subjects(connection) if subjects is None else sorted(set(subjects))
         parts = [
-            (name, *_columns(connection, kept, as_of, recorded_only))
+            (name, *_columns(connection, kept, as_of, recorded_only, recorded_by))
             for subject in wanted
             for name, kept in _kinds(subject)
         ]
@@ -234,7 +241,9 @@ def _subjects(connection: Connection) -> list[str]:
                    *connection.scalars(select(observation.c.series).distinct())})  # fmt: skip
 
 
-def _columns(connection: Connection, kept: Kept, as_of: datetime, recorded_only: bool) -> tuple[Any, Any, Floats]:
+def _columns(
+    connection: Connection, kept: Kept, as_of: datetime, recorded_only: bool, recorded_by: datetime | None
+) -> tuple[Any, Any, Floats]:
     table = kept.table
     # As the driver gives them: NumPy reads dates of both databases faster than the ORM's types do.
     plain = (type_coerce(table.c[name], String) for name in (kept.date, "known_at"))
@@ -242,6 +251,8 @@ def _columns(connection: Connection, kept: Kept, as_of: datetime, recorded_only:
     query = select(*plain, *fields).where(kept.mine, table.c.known_at <= as_of)
     if recorded_only:
         query = query.where(~table.c.assumed)
+    if recorded_by is not None:
+        query = query.where(table.c.recorded_at <= recorded_by)
     rows = connection.execute(query).all()
     values: Floats = np.full((len(rows), len(FIELDS)), np.nan)
     if rows:
@@ -256,7 +267,7 @@ def _columns(connection: Connection, kept: Kept, as_of: datetime, recorded_only:
 class _Stored(Row):
     """A row as it is kept."""
 
-    assumed: bool
+    assumed: bool = True
 
 
 def _revisions(connection: Connection, kept: Kept, rows: Sequence[Row]) -> dict[date, list[_Stored]]:
@@ -271,7 +282,7 @@ def _revisions(connection: Connection, kept: Kept, rows: Sequence[Row]) -> dict[
     )
     found: dict[date, list[_Stored]] = {}
     for day, known_at, assumed, *values in connection.execute(query):
-        found.setdefault(day, []).append(_Stored(day, known_at, tuple(values), assumed))
+        found.setdefault(day, []).append(_Stored(day, known_at, tuple(values), assumed=assumed))
     return found
 
 
@@ -280,5 +291,6 @@ def _record(kept: Kept, row: Row, known_at: datetime, now: datetime, assumed: bo
     return {**kept.key, **when, **dict(zip(kept.fields, row.values, strict=True))}
 
 
-def _same(old: tuple[float, ...], new: tuple[float, ...], tolerance: float) -> bool:
-    return all(abs(a - b) <= tolerance * max(abs(a), abs(b)) for a, b in zip(old, new, strict=True))
+def _same(old: tuple[float, ...], new: tuple[float, ...], tolerance: float, grain: float = 0.0) -> bool:
+    *near, last = (tolerance * max(abs(a), abs(b)) for a, b in zip(old, new, strict=True))
+    return all(abs(a - b) <= most for a, b, most in zip(old, new, (*near, max(last, grain)), strict=True))

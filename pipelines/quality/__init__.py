@@ -30,6 +30,7 @@ from pipelines.quality.splits import Splits, known_actions, split_faults
 from pipelines.quality.stored import refuse_rescaled
 from pipelines.sources.base import ACTION_COLUMNS, BAR_COLUMNS, Reply
 
+_ROUNDED = 0.51  # shares: half of one, and room for the arithmetic
 _PRICES = ["open", "high", "low", "close"]
 
 
@@ -39,6 +40,8 @@ class Checked:
 
     bars: pd.DataFrame
     """BAR_COLUMNS as traded: one row a settled session, ascending."""
+    grain: Floats
+    """[N] how far each volume may be off because the source rounded it in shares of after a split."""
     actions: pd.DataFrame
     """ACTION_COLUMNS, ascending, in effect by now; dividends in cash a share as traded on the ex-date."""
     rejected: tuple[Rejected, ...]
@@ -86,6 +89,7 @@ def check(reply: Reply, calendar: Calendar, now: datetime, stored: pd.DataFrame 
     believed = actions[(actions["fault"] == "") & (days_of(actions) <= _last_begun(calendar, instant))]
     return Checked(
         kept,
+        np.where(shares == 1.0, 0.0, _ROUNDED / shares)[faults == ""] if reply.split_adjusted else np.zeros(len(kept)),
         believed.assign(value=believed["traded"])[list(ACTION_COLUMNS)].reset_index(drop=True),
         (*_rejected(bars.assign(fault=faults), BAR_COLUMNS), *_rejected(actions, ACTION_COLUMNS)),
         _missing(calendar, days, days_of(kept)),

@@ -75,7 +75,10 @@ class SeriesSource(Protocol):
     remote: bool
 
     def observations(self, series: str, now: datetime) -> Published:
-        """Every observation that was known at `now`: statistics offices revise years back.
+        """Every observation there is at `now`, all periods: statistics offices revise years back.
+
+        One that by its rule counts only later is given as well. If it is revised until then, the store has seen it, and
+        dates the revision by the fetch that brought it.
 
         Raises:
             SourceError: Of the kind that fits.

@@ -107,8 +107,8 @@ class Files:
             split_adjusted=_SPLITS in table,
         )
 
-    def observations(self, series: str, now: datetime) -> Published:
-        """Values of the file known at `now` by the configured lag; blanks and "." are left out.
+    def observations(self, series: str, now: datetime) -> Published:  # noqa: ARG002
+        """Values of the file, each with when it counts by the configured lag; blanks and "." are left out.
 
         Raises:
             NotListed: No file of that name.
@@ -126,9 +126,8 @@ class Files:
         periods, _ = _stamps(path, table)
         known_at = self._publications[series].known_at(periods)
         found = pd.DataFrame(dict(zip(OBSERVATION_COLUMNS, (periods, known_at, values), strict=True))).dropna()
-        found = found[found["known_at"] <= now]
         if found.empty:
-            raise EmptyRange(self.name, series, f"{path.name} has no value known by {now}")
+            raise EmptyRange(self.name, series, f"{path.name} has no value")
         return Published(series, found.sort_values("period").reset_index(drop=True), recorded=False)
 
     def _path(self, name: str) -> Path:

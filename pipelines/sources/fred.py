@@ -114,7 +114,7 @@ class Fred:
             _hide_keys()
 
     def observations(self, series: str, now: datetime) -> Published:
-        """Every value known at `now` of periods from the source's start on; with a key, every one there has been.
+        """Every value there is at `now` of periods from the source's start on; with a key, every one there has been.
 
         Raises:
             NotListed: FRED has no such series, or nothing says when its values became known.
@@ -137,10 +137,11 @@ class Fred:
             except _NoVintages:
                 newest = self._newest(series)  # asked first: it tells a series that does not exist at all
                 frame = _lagged(self._stated_lag(series), newest)
-        known = frame[frame["known_at"] <= pd.Timestamp(now)].reset_index(drop=True)
-        if known.empty:
+        if recorded:
+            frame = frame[frame["known_at"] <= pd.Timestamp(now)]
+        if frame.empty:
             raise EmptyRange(self.name, series, f"has no value since {self._start} that is known by {now.date()}")
-        return Published(series, known[list(OBSERVATION_COLUMNS)], recorded)
+        return Published(series, frame[list(OBSERVATION_COLUMNS)].reset_index(drop=True), recorded)
 
     def _archived(self, series: str, now: datetime) -> pd.DataFrame:
         """Each value with the day it was first published."""

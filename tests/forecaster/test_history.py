@@ -261,3 +261,17 @@ def test_a_failed_transaction_leaves_nothing(store):
     with pytest.raises(DatabaseError):
         put_bars(store, [*BARS, BARS[0]])
     assert number_of(store, "bar") == 0
+
+
+def test_what_had_been_written_by_a_moment_is_what_was_seen_then(store):
+    put_bars(store, BARS[:2])
+    put_bars(store, BARS, LATER)  # the third came late: known in May by rule, written in June
+    assert read_facts(store, NOW).column("close").tolist() == [10.5, 11.25, 11.0]
+    assert read_facts(store, NOW, recorded_by=NOW).column("close").tolist() == [10.5, 11.25]
+
+
+def test_a_volume_within_its_sources_rounding_is_the_same(store):
+    put_bars(store, BARS)
+    rounded = replace(BARS[1], values=(*BARS[1].values[:4], 1004.0), grain=5.0)
+    assert put_bars(store, [rounded], LATER) == (0, 0)
+    assert put_bars(store, [replace(rounded, grain=3.0)], LATER) == (0, 1)

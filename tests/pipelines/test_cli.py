@@ -204,3 +204,13 @@ def needs_root() -> None:
     """Mounting and dropping capabilities need root, which CI has."""
     if os.geteuid() != 0:
         pytest.skip("needs root to mount a small file system or to drop capabilities")
+
+
+def test_a_venue_that_keeps_other_sessions_is_refused(small_home: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    home = copied(small_home, tmp_path)
+    run = tmp_path / "run.toml"
+    run.write_text(SMALL.read_text().replace('venue = "XNYS"', 'venue = "XLON"'))
+    said = complaint(forecaster("snapshot", "--run", str(run), home=home))
+    assert 'trades at XNYS, whose sessions are not those of XLON; write venue = "XNYS"' in said
+    run.write_text(SMALL.read_text().replace('venue = "XNYS"', 'venue = "XNAS"'))  # the same sessions
+    assert forecaster("snapshot", "--run", str(run), home=home).returncode == 0

@@ -213,12 +213,16 @@ def test_a_series_is_two_columns_without_its_blanks(head, tmp_path):
     ]
 
 
-def test_a_value_is_not_there_before_it_is_known(tmp_path):
+def test_a_value_that_counts_only_later_is_given_with_its_date(tmp_path):
     source = series(tmp_path, "date,value\n2022-01-01,5.5\n2022-02-01,6\n", frequency="M", days=14)
-    day_before = datetime(2022, 3, 14, 23, 59, tzinfo=UTC)
-    assert source.observations("CPI", day_before).observations["value"].tolist() == [5.5]
+    found = source.observations("CPI", datetime(2022, 3, 1, tzinfo=UTC)).observations
+    assert found["value"].tolist() == [5.5, 6.0]
+    assert found["known_at"].iloc[-1] == pd.Timestamp(2022, 3, 15, tz="UTC")
+
+
+def test_a_series_without_a_value_is_an_empty_range(tmp_path):
     with pytest.raises(EmptyRange):
-        source.observations("CPI", datetime(2022, 2, 14, tzinfo=UTC))
+        series(tmp_path, "date,value\n2022-01-01,.\n", frequency="M", days=14).observations("CPI", NOW)
 
 
 def test_a_series_without_a_publication_names_what_to_write(tmp_path):
