@@ -5,13 +5,12 @@ and BAA yields 1919-2018. The macro series are the latest vintage, so their publ
 recorded: the lags below are on the late side of what the agencies keep to.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime
 from types import MappingProxyType
 from typing import Literal
 
 import pandas as pd
-from arch.data import core_cpi, default, nasdaq, sp500, vix, wti
 
 from forecaster.contract import Frozen
 from forecaster.errors import NotListed
@@ -26,25 +25,37 @@ from pipelines.sources.base import (
     Surroundings,
 )
 
-_BARS: Mapping[str, tuple[Callable[[], pd.DataFrame], Listing]] = MappingProxyType(
-    {
-        "^GSPC": (sp500.load, Listing("^GSPC", "XNYS", "USD")),
-        "^IXIC": (nasdaq.load, Listing("^IXIC", "XNAS", "USD")),
-    }
+_LISTINGS: Mapping[str, Listing] = MappingProxyType(
+    {"^GSPC": Listing("^GSPC", "XNYS", "USD"), "^IXIC": Listing("^IXIC", "XNAS", "USD")}
 )
-# series: (loader, its column, publication)
-_SERIES: Mapping[str, tuple[Callable[[], pd.DataFrame], str, Publication]] = MappingProxyType(
+_PUBLICATIONS: Mapping[str, Publication] = MappingProxyType(
     {
         # EIA releases on Wednesdays the days up to Monday.
-        "DCOILWTICO": (wti.load, "DCOILWTICO", Publication("DCOILWTICO", "D", 9)),
-        "VIXCLS": (vix.load, "vix", Publication("VIXCLS", "D", 4)),
+        "DCOILWTICO": Publication("DCOILWTICO", "D", 9),
+        # The next business day: the Tuesday after a long weekend is four days after its Friday.
+        "VIXCLS": Publication("VIXCLS", "D", 4),
         # BLS: 10th to 20th of the following month.
-        "CPILFESL": (core_cpi.load, "CPILFESL", Publication("CPILFESL", "M", 21)),
+        "CPILFESL": Publication("CPILFESL", "M", 21),
         # Moody's monthly averages: first days of the following month.
-        "AAA": (default.load, "AAA", Publication("AAA", "M", 7)),
-        "BAA": (default.load, "BAA", Publication("BAA", "M", 7)),
+        "AAA": Publication("AAA", "M", 7),
+        "BAA": Publication("BAA", "M", 7),
     }
 )
+
+
+def _bars(symbol: str) -> pd.DataFrame:
+    from arch.data import nasdaq, sp500  # costs a second, which only a fetch needs to pay
+
+    table: pd.DataFrame = {"^GSPC": sp500, "^IXIC": nasdaq}[symbol].load()
+    return table
+
+
+def _values(series: str) -> "pd.Series[float]":
+    from arch.data import core_cpi, default, vix, wti
+
+    modules = {"DCOILWTICO": wti, "VIXCLS": vix, "CPILFESL": core_cpi, "AAA": default, "BAA": default}
+    column: pd.Series[float] = modules[series].load()[{"VIXCLS": "vix"}.get(series, series)]
+    return column
 
 
 class SampleSource(Frozen):
@@ -63,19 +74,17 @@ class Sample:
     remote = False
 
     def bars(self, symbol: str, since: date | None, now: datetime) -> Reply:  # noqa: ARG002
-        if symbol not in _BARS:
-            raise NotListed(self.name, symbol, f"no such symbol; it has {', '.join(sorted(_BARS))}")
-        load, listing = _BARS[symbol]
-        frame = load().rename(columns=str.lower).rename_axis("session").reset_index()
+        if symbol not in _LISTINGS:
+            raise NotListed(self.name, symbol, f"no such symbol; it has {', '.join(sorted(_LISTINGS))}")
+        frame = _bars(symbol).rename(columns=str.lower).rename_axis("session").reset_index()
         frame = frame[list(BAR_COLUMNS)].astype({"volume": float})
         if since is not None:
             frame = frame[frame["session"] >= pd.Timestamp(since)]
-        return Reply(listing, frame, pd.DataFrame(columns=list(ACTION_COLUMNS)), split_adjusted=False)
+        return Reply(_LISTINGS[symbol], frame, pd.DataFrame(columns=list(ACTION_COLUMNS)), split_adjusted=False)
 
     def observations(self, series: str, now: datetime) -> Published:  # noqa: ARG002
-        if series not in _SERIES:
-            raise NotListed(self.name, series, f"no such series; it has {', '.join(sorted(_SERIES))}")
-        load, column, publication = _SERIES[series]
-        frame = load()[column].rename("value").rename_axis("period").reset_index().dropna().reset_index(drop=True)
-        frame["known_at"] = publication.known_at(frame["period"])
+        if series not in _PUBLICATIONS:
+            raise NotListed(self.name, series, f"no such series; it has {', '.join(sorted(_PUBLICATIONS))}")
+        frame = _values(series).rename("value").rename_axis("period").reset_index().dropna().reset_index(drop=True)
+        frame["known_at"] = _PUBLICATIONS[series].known_at(frame["period"])
         return Published(series, frame[list(OBSERVATION_COLUMNS)], recorded=False)

@@ -108,7 +108,7 @@ def test_recorded_only_refuses_what_is_assumed(small_home: tuple[Path, dict[str,
     home = copied(small_home, tmp_path)
     told = json.loads(forecaster("snapshot", "--json", "--run", str(SMALL), home=home).stdout)
     assert told["assumed"] == 1.0  # one download of old data: nothing of it was seen when it was news
-    for verb in ("snapshot", "train", "compare", "promote"):
+    for verb in ("snapshot", "train"):
         said = complaint(forecaster(verb, "--recorded-only", "--run", str(SMALL), home=home))
         assert "^GSPC: nothing of which it was recorded when it became known; leave --recorded-only out" in said
 
