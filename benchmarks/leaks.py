@@ -1,5 +1,7 @@
 """How many planted leaks does `check-leaks` find? `python -m benchmarks.leaks [--origins N --leaks N --seed N]`
 
+`--data FOLDER --symbol S --venue V` looks in other bars (files SYMBOL.csv[.gz]) than the demo's.
+
 Random leaks of several kinds are planted as features of the demo's run and looked for on its real data: some always
 look ahead, some on certain days or after rare events only, some by a hair. Beside them stand all features that ship,
 of every subject, none of which may be named. Exits 0 where at least 95 % are found and there is no false alarm.
@@ -9,37 +11,51 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from forecaster.contract import Floats
+from forecaster.contract import Floats, Target
 from forecaster.facts import Facts
 from forecaster.features import FEATURES
 from forecaster.leaks import Dated, View, find_leaks, sessions_of, spread_origins
 from forecaster.panel import Panel, build_panel
 from forecaster.store.database import connect, migrate, sqlite_url
 from forecaster.store.history import read_facts
-from pipelines.config import RunConfig, demo_path, load_config
+from pipelines.config import DataConfig, RunConfig, demo_path, load_config
 from pipelines.fetch import Fetcher
 from pipelines.snapshot import calendar_of
-from pipelines.sources.sample import Sample
+from pipelines.sources.base import Surroundings
+from pipelines.sources.files import FilesSource
 
 SHARE = 0.95
-NOW = datetime(2019, 3, 1, tzinfo=UTC)
+NOW = datetime(2025, 6, 1, tzinfo=UTC)
 
 Column = Callable[[Panel], Floats]
 
 
-def demo_facts(config: RunConfig) -> Facts:
-    """The demo's data, through a store of its own."""
+def run_of(asked: argparse.Namespace) -> RunConfig:
+    """The demo's run, on other data if they are asked for: the target, and one other symbol of the folder."""
+    config = load_config(demo_path())
+    if asked.data == "sample":
+        return config
+    folder = Path(asked.data)
+    others = sorted({path.name.removesuffix(".csv.gz") for path in folder.glob("*.csv.gz")} - {asked.symbol})
+    data = DataConfig(symbols=(asked.symbol, *others[:1]), bars=FilesSource(folder=folder))
+    return config.model_copy(update={"data": data, "target": Target(symbol=asked.symbol, venue=asked.venue, horizon=2)})
+
+
+def facts_of(config: RunConfig) -> Facts:
+    """The run's data, through a store of its own."""
     with tempfile.TemporaryDirectory() as folder:
         engine = connect(sqlite_url(Path(folder)))
         migrate(engine)
-        list(Fetcher(engine, Sample(), Sample(), clock=lambda: NOW).fetch(config.data.symbols, config.data.series))
+        around = Surroundings(config.target.venue, Path(folder), {})
+        fetcher = Fetcher(engine, config.data.bars.open(around), config.data.macro.open(around), clock=lambda: NOW)
+        list(fetcher.fetch(config.data.symbols, config.data.series))
         facts = read_facts(engine, NOW)
         engine.dispose()
     return facts
@@ -55,9 +71,9 @@ def _ahead(column: Floats, sessions: int) -> Floats:
     return np.concatenate((column[sessions:], np.zeros(sessions)))[: len(column)]
 
 
-def _days(rng: np.random.Generator) -> tuple[str, Column]:
+def _days(rng: np.random.Generator, years: range) -> tuple[str, Column]:
     """On which rows a leak looks ahead."""
-    weekday, year, share = int(rng.integers(5)), int(rng.integers(1999, 2019)), rng.choice([0.9, 0.95, 0.98, 0.99])
+    weekday, year, share = int(rng.integers(5)), int(rng.choice(years)), rng.choice([0.9, 0.95, 0.98, 0.99])
     month, rare = int(rng.integers(1, 13)), int(rng.choice([20, 50, 100, 200]))
     choices: dict[str, Column] = {
         "always": lambda panel: np.ones(len(panel.sessions)),
@@ -81,13 +97,13 @@ def _wide(panel: Panel, share: float) -> Floats:
     return np.log(panel.column(panel.symbol, "high") / panel.column(panel.symbol, "low")) > limit
 
 
-def peek(rng: np.random.Generator) -> tuple[str, Column]:
+def peek(rng: np.random.Generator, subjects: Sequence[str], years: range) -> tuple[str, Column]:
     """A column of some subject some sessions later, on some days, to some size."""
     steps = int(rng.choice([1, 1, 1, 2, 5, 21, 60]))
-    subject = str(rng.choice(["^GSPC", "^IXIC"]))
+    subject = str(rng.choice(list(subjects)))
     field = str(rng.choice(["close", "high", "low", "volume", "open"]))
     size = float(rng.choice([1.0, 1e-3, 1e-12]))
-    when, days = _days(rng)
+    when, days = _days(rng, years)
 
     def column(panel: Panel) -> Floats:
         other = _returns(panel, subject, field)
@@ -155,10 +171,10 @@ def fill(rng: np.random.Generator) -> tuple[str, Column]:
     return f"{name}, {field}", choices[name]
 
 
-def planted(count: int, seed: int) -> list[tuple[str, str, Column]]:
+def planted(count: int, seed: int, subjects: Sequence[str], years: range) -> list[tuple[str, str, Column]]:
     """So many random leaks: kind, what it does, column."""
     rng = np.random.default_rng(seed)
-    kinds = {"peek": peek, "fit": fit, "fill": fill}
+    kinds = {"peek": partial(peek, subjects=subjects, years=years), "fit": fit, "fill": fill}
     drawn = [str(rng.choice(list(kinds), p=[0.6, 0.25, 0.15])) for _ in range(count)]
     return [(kind, *kinds[kind](rng)) for kind in drawn]
 
@@ -196,10 +212,15 @@ def main() -> int:
     parser.add_argument("--origins", type=int, default=400)
     parser.add_argument("--leaks", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--data", default="sample", help="folder of SYMBOL.csv.gz files, or sample")
+    parser.add_argument("--symbol", default="^GSPC")
+    parser.add_argument("--venue", default="XNYS")
     asked = parser.parse_args()
-    config = load_config(demo_path())
-    facts = demo_facts(config)
-    leaks = planted(asked.leaks, asked.seed)
+    config = run_of(asked)
+    facts = facts_of(config)
+    dates = facts.about(config.target.symbol).date.astype("datetime64[Y]").astype(int) + 1970
+    years = range(int(dates.min()), int(dates.max()) + 1)
+    leaks = planted(asked.leaks, asked.seed, config.data.symbols, years)
     calendar, symbol = calendar_of(facts, config), config.target.symbol
     origins = spread_origins(sessions_of(facts, symbol, calendar), asked.origins, asked.seed)
     start = time.monotonic()
