@@ -29,7 +29,7 @@ def run_file(asked: argparse.Namespace, folder: Path) -> Path:
         data = Path(asked.data).absolute()
         other = any(data.glob("^IXIC.*")) and asked.symbol != "^IXIC"
         symbols = [asked.symbol, *(["^IXIC"] if other else [])]
-        text = text.replace('source = "sample"', f'source = "files"\nfolder = "{data}"')
+        text = text.replace('bars = { source = "sample" }', f'bars = {{ source = "files", folder = "{data}" }}')
         text = re.sub(r"symbols = .*", f"symbols = {json.dumps(symbols)}", text)
         text = re.sub(r"series = .*", "series = []", text)
         text = text.replace('symbol = "^GSPC"', f'symbol = "{asked.symbol}"').replace('"XNYS"', f'"{asked.venue}"')
