@@ -4,6 +4,7 @@ A session is a naive date; an instant is UTC. A session's *cut-off* is the momen
 and known: the close plus `SETTLE`, half days included. Forecasts from origin t use what was known at t's cut-off.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Self
@@ -35,7 +36,7 @@ class Calendar:
     def of(cls, venue: str, start: date, end: date) -> Self:
         """Sessions of `venue` (ISO 10383 code) from `start` to `end`, both included.
 
-        Where the holidays of the last year are not announced yet, the sessions end with the year before.
+        Where the holidays of the last years are not announced yet, the sessions end with the year before them.
 
         Raises:
             ConfigError: exchange_calendars has no such venue, or does not reach back that far.
@@ -81,7 +82,9 @@ def _build(venue: str, start: date, end: date) -> exchange_calendars.ExchangeCal
     try:
         return exchange_calendars.get_calendar(venue, start=start.isoformat(), end=end.isoformat())
     except ValueError:
-        earlier = date(end.year - 1, 12, 31)
-        if earlier <= start:
-            raise
-        return exchange_calendars.get_calendar(venue, start=start.isoformat(), end=earlier.isoformat())
+        # Some venues announce holidays for a year or two; a caller asks for at most two more.
+        for year in (end.year - 1, end.year - 2):
+            if date(year, 12, 31) > start:
+                with suppress(ValueError):
+                    return exchange_calendars.get_calendar(venue, start=start.isoformat(), end=f"{year}-12-31")
+        raise

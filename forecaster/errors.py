@@ -121,7 +121,8 @@ class MissingSessions(DataError):
     def __init__(self, symbol: str, sessions: list[str]) -> None:
         shown = ", ".join(sessions[:3]) + (", ..." if len(sessions) > 3 else "")
         super().__init__(
-            f"{symbol}: {len(sessions)} session(s) of its venue have no bar ({shown}); fetch them or start later"
+            f"{symbol}: {len(sessions)} session(s) of its venue have no bar ({shown}); "
+            "try `forecaster fetch --full` or start later"
         )
 
 

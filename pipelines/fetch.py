@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine
 from forecaster.calendars import Calendar
 from forecaster.contract import SYMBOL
 from forecaster.errors import (
+    ConfigError,
     EmptyRange,
     LeftAlone,
     NotListed,
@@ -36,8 +37,9 @@ from pipelines.sources.base import BAR_COLUMNS, BarSource, Published, Reply, Ser
 
 log = logging.getLogger(__name__)
 
-OVERLAP = timedelta(days=10)
-"""How far before the newest stored bar a source is asked again: vendors still correct the last few sessions."""
+OVERLAP = timedelta(days=200)
+"""How far before the newest stored bar a source is asked again: vendors still correct, and a reply of some hundred bars
+shows what is usual for the symbol, which `quality` judges by. It is one request all the same."""
 
 _STATUS: dict[type[SourceError], Status] = {
     NotListed: "unknown",
@@ -99,7 +101,8 @@ class Fetcher:
         if instrument is not None:
             with reading(self.engine).connect() as connection:
                 stored = coverage(connection, instrument, now)
-        if stored is not None and self._is_answered(self.bars, symbol, stored.settled_at):
+        complete = stored is not None and stored.stale_since is None
+        if stored is not None and complete and self._is_answered(self.bars, symbol, stored.settled_at):
             return _report(symbol, "ok", stored)
         try:
             self._may_ask(self.bars, symbol, now)
@@ -108,6 +111,8 @@ class Fetcher:
             return self._keep_bars(self.bars.bars(symbol, since, now), instrument, now)
         except SourceError as error:
             return self._failed(self.bars, symbol, error, stored, now)
+        except ConfigError as error:  # a venue or a file that cannot be read is one subject's trouble
+            return self._failed(self.bars, symbol, ReplyRefused(self.bars.name, symbol, str(error)), stored, now)
 
     def _series(self, series: str) -> Fetched:
         now = self.clock()
@@ -119,12 +124,14 @@ class Fetcher:
             return self._keep_observations(self.macro.observations(series, now), now)
         except SourceError as error:
             return self._failed(self.macro, series, error, None, now)
+        except ConfigError as error:
+            return self._failed(self.macro, series, ReplyRefused(self.macro.name, series, str(error)), None, now)
 
     def _is_answered(self, source: BarSource | SeriesSource, subject: str, since: datetime) -> bool:
         """Whether the source has answered about a subject since there can be news of it."""
         if self.full or not source.remote:
             return False
-        done = visits.last_visit(self.engine, subject, ("ok",))
+        done = visits.last_visit(self.engine, subject, ("ok",), source.name)
         return done is not None and done.asked_at >= since
 
     def _may_ask(self, source: BarSource | SeriesSource, subject: str, now: datetime) -> None:
@@ -150,7 +157,11 @@ class Fetcher:
             inserted, revised = history.add_rows(connection, kept, _bar_rows(checked, calendar), written)
             _add_actions(connection, symbol, checked, calendar, (first, last), written)
             quarantined = history.add_rejected(connection, symbol, checked.rejected, written)
-            done = _report(symbol, "ok", coverage(connection, entry, now))
+            held = coverage(connection, entry, now)
+            behind = self.bars.remote and held is not None and held.stale_since is not None
+            done = _report(symbol, "behind" if behind else "ok", held)
+            if behind:
+                done = replace(done, problem=f"{symbol}: answered, but not with {done.stale_since}")
             done = replace(done, inserted=inserted, revised=revised, quarantined=quarantined)
             _log(connection, self.bars.name, done, now)
         return done
@@ -188,11 +199,17 @@ class Fetcher:
         done = replace(_report(subject, status, stored), problem=str(error))
         if stored is None:
             answered = visits.last_visit(self.engine, subject, ("ok",))
-            if answered is not None and answered.asked_at.date() < now.date():
-                done = replace(done, stale_since=str(answered.asked_at.date() + timedelta(days=1)))
+            weekday = None if answered is None else _next_weekday(answered.asked_at.date())
+            if weekday is not None and weekday <= now.date():
+                done = replace(done, stale_since=str(weekday))
         with self.engine.begin() as connection:
             _log(connection, source.name, done, now, asked=not isinstance(error, LeftAlone))
         return done
+
+
+def _next_weekday(day: date) -> date:
+    """The next day on which statistics are published."""
+    return day + timedelta(days=max(1, 7 - day.weekday()) if day.weekday() >= 4 else 1)
 
 
 def _require_same(entry: Instrument, known: Instrument | None) -> None:

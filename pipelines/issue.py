@@ -16,7 +16,7 @@ from forecaster.store.artifacts import load_artifact
 from forecaster.store.champions import require_champion
 from forecaster.store.history import find_instrument, read_facts
 from forecaster.store.ledger import Entry, add_entries, issued
-from forecaster.store.visits import Visit, last_visit
+from forecaster.store.visits import Visit, is_delisted, last_visit
 from pipelines.config import RunConfig
 from pipelines.snapshot import calendar_of, windows_of
 
@@ -69,8 +69,9 @@ def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issu
     if symbol != config.target.symbol:
         raise UnknownSymbol(symbol, [config.target.symbol])
     visit = last_visit(engine, symbol)
-    if visit is not None and visit.status == "delisted":
-        raise Delisted(symbol, str(visit.stale_since))
+    gone = is_delisted(engine, symbol)
+    if gone is not None:
+        raise Delisted(symbol, str(gone.stale_since))
     champion = require_champion(engine, config.target.key)
     runtime = Runtime(load_artifact(engine, champion.digest))
     window = runtime.manifest.window
@@ -80,7 +81,7 @@ def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issu
     windows = windows_of(facts, config.model_copy(update={"window": window}))
     last = len(windows.sessions) - 1
     if not windows.whole[last]:
-        seen = slice(last + 1 - window.context, last + 1)
+        seen = slice(max(0, last + 1 - window.context - windows.warm_up), last + 1)
         raise MissingSessions(symbol, [str(day) for day in windows.sessions[seen][np.isnan(windows.close[seen])]])
     origin = windows.sessions[last]
     ahead = calendar_of(facts, config).after(origin, config.target.horizon)

@@ -67,9 +67,10 @@ def require_delivered(engine: Engine, subjects: Iterable[str]) -> None:
         Delisted: The source has not known the symbol for several sessions.
     """
     for subject in subjects:
+        gone = visits.is_delisted(engine, subject)
+        if gone is not None:
+            raise Delisted(subject, str(gone.stale_since))
         last = visits.last_visit(engine, subject)
-        if last is not None and last.status == "delisted":
-            raise Delisted(subject, str(last.stale_since))
         if last is not None and last.status not in ("ok", "overtaken") and last.stale_since is not None:
             raise DataStale(subject, str(last.stale_since))
 

@@ -99,6 +99,9 @@ def forecast(issued: "Issued") -> Table:
     shown = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
     title = f"{issued.symbol} from {issued.origin} (close {issued.origin_close:.2f}), version {issued.version}"
     table = _table(title, ("session", *(f"{level:.1%}" for level in shown)))
+    if issued.stale_since is not None:
+        table.caption = f"stale since {issued.stale_since}: newer sessions have settled that the store does not have"
+        table.caption_justify = "left"
     for session, prices in zip(issued.sessions, issued.price_quantiles, strict=True):
         table.add_row(session, *(f"{prices[issued.levels.index(level)]:.2f}" for level in shown))
     return table

@@ -168,13 +168,15 @@ def add_rejected(connection: Connection, subject: str, rows: Iterable[Rejected],
     """Put rows into quarantine once; how many were new."""
     mine = select(quarantine.c.date, quarantine.c.reason).where(quarantine.c.subject == subject)
     seen = {(row.date, row.reason) for row in connection.execute(mine)}
-    new = []
+    new: dict[tuple[date, str], dict[str, Any]] = {}
     for row in rows:
-        if (row.date, row.reason) not in seen:
-            seen.add((row.date, row.reason))
-            new.append({"subject": subject, "recorded_at": now, **vars(row)})
+        key = (row.date, row.reason)
+        if key in new:  # a session given twice: both are evidence
+            new[key]["row"] = {**new[key]["row"], "also": [*new[key]["row"].get("also", []), row.row]}
+        elif key not in seen:
+            new[key] = {"subject": subject, "recorded_at": now, **vars(row)}
     if new:
-        connection.execute(insert(quarantine), new)
+        connection.execute(insert(quarantine), list(new.values()))
     return len(new)
 
 

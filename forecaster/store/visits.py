@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, func, insert, select
 from forecaster.store.database import reading
 from forecaster.store.schema import visit
 
-Status = Literal["ok", "deferred", "temporary", "empty", "unknown", "delisted", "refused", "overtaken"]
+Status = Literal["ok", "behind", "deferred", "temporary", "empty", "unknown", "delisted", "refused", "overtaken"]
 
 FAILURES = 3
 """Visits in a row that must fail before a source is left alone."""
@@ -23,6 +23,7 @@ DELISTED_AFTER = 5
 """Sessions after which a symbol that had been known was not any more, until it is taken as delisted."""
 
 _OUTAGES = ("deferred", "temporary")
+_ANSWERED: tuple[Status, ...] = ("ok", "behind")
 
 
 @dataclass(frozen=True)
@@ -45,19 +46,31 @@ def add_visit(connection: Connection, entry: Visit) -> None:
     connection.execute(insert(visit).values(vars(entry)))
 
 
-def last_visit(engine: Engine, subject: str, statuses: Iterable[Status] | None = None) -> Visit | None:
-    """The newest visit about a subject, of these statuses if any are named."""
+def last_visit(
+    engine: Engine, subject: str, statuses: Iterable[Status] | None = None, source: str | None = None
+) -> Visit | None:
+    """The newest visit about a subject, of these statuses and of this source if they are named."""
     query = select(visit).where(visit.c.subject == subject)
     if statuses is not None:
         query = query.where(visit.c.status.in_(list(statuses)))
+    if source is not None:
+        query = query.where(visit.c.source == source)
     with reading(engine).connect() as connection:
         row = connection.execute(query.order_by(visit.c.asked_at.desc(), visit.c.id.desc()).limit(1)).one_or_none()
     return None if row is None else Visit(*row[1:])
 
 
+def is_delisted(engine: Engine, symbol: str) -> Visit | None:
+    """The visit that found a symbol delisted, if its source has not known it again since."""
+    told = last_visit(engine, symbol, (*_ANSWERED, "unknown", "delisted"))  # an outage says nothing about it
+    return told if told is not None and told.status == "delisted" else None
+
+
 def overtaken(connection: Connection, subject: str, asked_at: datetime) -> bool:
     """Whether a later question about the subject was answered already: an older answer must not overwrite it."""
-    later = select(func.count()).where(visit.c.subject == subject, visit.c.status == "ok", visit.c.asked_at > asked_at)
+    later = select(func.count()).where(
+        visit.c.subject == subject, visit.c.status.in_(_ANSWERED), visit.c.asked_at > asked_at
+    )
     return bool(connection.scalar(later))
 
 
@@ -76,7 +89,7 @@ def is_open(engine: Engine, source: str, now: datetime) -> bool:
 
 def unknown_at(engine: Engine, subject: str) -> list[datetime]:
     """When the source said that it did not know a subject, since it last did; oldest first."""
-    known = last_visit(engine, subject, ("ok",))
+    known = last_visit(engine, subject, _ANSWERED)
     query = select(visit.c.asked_at).where(visit.c.subject == subject, visit.c.status.in_(["unknown", "delisted"]))
     if known is not None:
         query = query.where(visit.c.asked_at > known.asked_at)

@@ -24,6 +24,8 @@ missing value (1e300), and would overflow further on."""
 TRADES = 0.99
 """Share of sessions with volume from which a symbol counts as one that trades every day: on its frozen bars nothing
 was traded, they fill a hole. For a thin one (AGFS: 7 % of sessions) or one without volume (^VIX) they are genuine."""
+LONG = 100
+"""Rows from which on a reply can tell whether a symbol trades every day; `fetch` asks for as many."""
 
 
 def collapse(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
@@ -83,7 +85,7 @@ def _repeats(open_: Floats, high: Floats, low: Floats, close: Floats, volume: Fl
     again = np.flatnonzero((rows[1:] == rows[:-1]).all(axis=1) & (volume[1:] > 0.0) & (high[1:] > low[1:])) + 1
     faults[again] = "the bar before, repeated"
     untraded = volume == 0.0
-    if untraded.sum() <= max(1.0, (1.0 - TRADES) * len(close)):
+    if len(close) >= LONG and untraded.sum() <= max(1.0, (1.0 - TRADES) * len(close)):
         still = (low[1:] == high[1:]) & (close[1:] == close[:-1]) & untraded[1:]
         faults[np.flatnonzero(still) + 1] = "frozen: the close before, and no volume"
     return faults

@@ -78,7 +78,7 @@ class SeriesSource(Protocol):
         """Every observation there is at `now`, all periods: statistics offices revise years back.
 
         One that by its rule counts only later is given as well. If it is revised until then, the store has seen it, and
-        dates the revision by the fetch that brought it.
+        the revision counts right after what it replaces.
 
         Raises:
             SourceError: Of the kind that fits.

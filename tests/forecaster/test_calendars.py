@@ -80,6 +80,10 @@ def test_fault_15_where_next_year_is_not_announced_the_sessions_end_with_this_on
         calendar.after(np.datetime64("2026-12-31"), 1)
 
 
+def test_fault_15_a_span_may_reach_two_years_past_what_is_announced():
+    assert Calendar.of("XBOM", date(2020, 1, 1), date(2028, 1, 9)).sessions[-1] == np.datetime64("2026-12-31")
+
+
 @pytest.mark.parametrize(("venue", "start"), [("XTKS", 1990), ("XTAE", 2010), ("XSHG", 1980)])
 def test_fault_15_what_the_library_cannot_give_is_one_clear_line(venue, start):
     with pytest.raises(ConfigError, match=f"cannot give the sessions of {venue} from {start}-01-01") as caught:

@@ -1,5 +1,6 @@
 """Bars, actions and observations in the store, on SQLite and on a real PostgreSQL alike."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -246,6 +247,15 @@ def test_a_row_is_quarantined_once(store):
     with store.begin() as connection:
         assert add_rejected(connection, "U", rejected[:1], NOW) == 1
     assert number_of(store, "quarantine") == 3
+
+
+def test_of_a_session_given_twice_both_rows_are_kept_as_evidence(store):
+    twice = [Rejected(date(2020, 5, 4), "session given twice", {"close": close}) for close in ("1.0", "2.0", "3.0")]
+    with store.begin() as connection:
+        assert add_rejected(connection, "T", twice, NOW) == 1
+        kept = connection.execute(text("SELECT row FROM quarantine")).scalar_one()
+    kept = json.loads(kept) if isinstance(kept, str) else kept
+    assert kept == {"close": "1.0", "also": [{"close": "2.0"}, {"close": "3.0"}]}
 
 
 def test_an_unknown_symbol_is_told_with_the_known_ones(store):

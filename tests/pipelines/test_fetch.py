@@ -122,7 +122,7 @@ def test_an_update_asks_for_the_last_sessions_only_and_adds_only_news(world):
     found = world.one()
     assert (found.inserted, found.revised) == (1, 1)
     first_asked = datetime.fromtimestamp(int(world.yahoo.requests[-1].query["period1"]), UTC).date()
-    assert first_asked == date(2024, 5, 28)
+    assert first_asked == date(2023, 11, 20)
 
 
 def test_a_stopped_fetch_goes_on_where_it_was(world):
@@ -375,3 +375,56 @@ def test_an_answer_to_an_older_question_does_not_overwrite_a_newer_one(world):
     (found,) = slow.fetch(["AAPL"], [])
     assert found.status == "overtaken"
     assert world.count(bar) == 39
+
+
+def test_a_source_that_has_not_the_newest_session_yet_is_asked_again_and_nothing_is_trained_meanwhile(world):
+    served(world).one()
+    world.now = datetime(2024, 6, 10, 20, 31, tzinfo=UTC)  # just settled, and Yahoo is late
+    found = world.one()
+    assert (found.status, found.stale_since) == ("behind", "2024-06-10")
+    with pytest.raises(DataStale, match="2024-06-10"):
+        require_delivered(world.engine, ["AAPL"])
+    served(world, date(2024, 6, 10))
+    world.now += timedelta(minutes=5)
+    found = world.one()
+    assert (found.status, found.inserted) == ("ok", 1)
+    require_delivered(world.engine, ["AAPL"])
+
+
+def test_another_source_is_asked_whatever_the_one_before_has_answered(world):
+    rows = [row for row in walk(date(2024, 6, 7)) if row[0] < date(2024, 6, 7)]
+    world.yahoo.serve(chart("AAPL", rows))
+    other = Fetcher(world.engine, _Elsewhere(world.source), Sample(), lambda: world.now)
+    assert next(other.fetch(["AAPL"], [])).inserted == 38
+    served(world)
+    assert world.one().inserted == 1
+
+
+class _Elsewhere:
+    """The same bars under the name of another source."""
+
+    name, remote = "elsewhere", True
+
+    def __init__(self, source: Yahoo) -> None:
+        self.bars = source.bars
+
+
+def test_a_symbol_whose_calendar_cannot_be_had_does_not_stop_the_others(world):
+    world.yahoo.serve(chart("OLD", [(date(2024, 6, 7), *walk(date(2024, 6, 7))[-1][1:])], exchange="TLV"))
+    served(world)
+    found = world.fetch("OLD", "AAPL")
+    assert [one.status for one in found] == ["refused", "ok"]
+    assert "cannot give the sessions of XTAE" in str(found[0].problem)
+
+
+def test_an_outage_does_not_make_a_delisted_symbol_live_again(world):
+    served(world).one()
+    world.yahoo.forget("AAPL")
+    for _ in range(visits.DELISTED_AFTER + 2):
+        world.now += DAY
+        world.one()
+    world.yahoo.behave("500")
+    world.now += DAY
+    assert world.one().status == "temporary"
+    with pytest.raises(Delisted):
+        require_delivered(world.engine, ["AAPL"])
