@@ -246,7 +246,7 @@ def span(reply: Reply, venue: str) -> Calendar:
 def opened(path: Path, venue: str) -> Reply:
     """What the files source says of one file, under a name that may be a symbol."""
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "FILE.csv.gz").symlink_to(path)
+        (Path(folder) / "FILE.csv.gz").symlink_to(path.resolve())
         return Files(Path(folder), venue, {}, {}).bars("FILE", None, NOW)
 
 
