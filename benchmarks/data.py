@@ -52,7 +52,7 @@ class Renamed:
         self._sessions = pd.DatetimeIndex(calendar.sessions[-252 * years :])
         self._replies = replies
 
-    def bars(self, symbol: str, since: date | None, now: datetime) -> Reply:  # noqa: ARG002
+    def bars(self, symbol: str, since: date | None, now: datetime) -> Reply:
         real = self._replies[int(symbol[1:]) % len(self._replies)]
         count = len(self._sessions)
         repeated = pd.concat([real.bars] * (count // len(real.bars) + 1), ignore_index=True).iloc[:count]

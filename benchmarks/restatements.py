@@ -201,8 +201,7 @@ def stamps(folder: Path) -> dict[datetime, Path]:
     found = {}
     for path in sorted(folder.iterdir()):
         text = path.name.removesuffix(".csv.gz")
-        made = datetime.strptime(text, "%Y-%m-%dT%H%MZ") if "T" in text else datetime.fromisoformat(f"{text}T12:00")  # noqa: DTZ007
-        found[made.replace(tzinfo=UTC)] = path
+        found[datetime.fromisoformat(text if "T" in text else f"{text}T12:00Z")] = path
     return found
 
 

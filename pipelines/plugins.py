@@ -115,7 +115,7 @@ def _load(name: str, folder: Path) -> ModuleType:
 class _Source(SourceFileLoader):
     """Reads the source as it is now: a stored compilation is told from it by whole seconds only."""
 
-    def get_code(self, fullname: str) -> CodeType:  # noqa: ARG002
+    def get_code(self, fullname: str) -> CodeType:  # noqa: ARG002  # importlib passes it by this name
         return self.source_to_code(self.get_data(self.path), self.path)
 
 

@@ -48,8 +48,6 @@ class Checked:
     """Rows that are not believed, as the source gave them."""
     missing: tuple[date, ...]
     """Sessions between the first and the last settled one of the reply that have no believed bar."""
-    unsettled: int
-    """Sessions left out because their bar can still change."""
 
 
 def check(reply: Reply, calendar: Calendar, now: datetime, stored: pd.DataFrame | None) -> Checked:
@@ -64,7 +62,7 @@ def check(reply: Reply, calendar: Calendar, now: datetime, stored: pd.DataFrame 
         ReplyRefused: It rewrites what is stored in a way that cannot be right.
     """
     instant = np.datetime64(now.astimezone(UTC).replace(tzinfo=None), "us")
-    bars, unsettled = _settled(collapse(reply.bars, list(BAR_COLUMNS)), calendar, instant)
+    bars = _settled(collapse(reply.bars, list(BAR_COLUMNS)), calendar, instant)
     actions = known_actions(reply)
     days, splits = days_of(bars), Splits.of(actions)
     shares = splits.factor(days)
@@ -93,7 +91,6 @@ def check(reply: Reply, calendar: Calendar, now: datetime, stored: pd.DataFrame 
         believed.assign(value=believed["traded"])[list(ACTION_COLUMNS)].reset_index(drop=True),
         (*_rejected(bars.assign(fault=faults), BAR_COLUMNS), *_rejected(actions, ACTION_COLUMNS)),
         _missing(calendar, days, days_of(kept)),
-        unsettled,
     )
 
 
@@ -115,10 +112,10 @@ def _in_shares(bars: pd.DataFrame, factor: Floats) -> pd.DataFrame:
     return bars.assign(**scaled, volume=bars["volume"] / factor)
 
 
-def _settled(bars: pd.DataFrame, calendar: Calendar, instant: np.datetime64) -> tuple[pd.DataFrame, int]:
-    """The rows but those of sessions that are not settled, and how many sessions those are."""
+def _settled(bars: pd.DataFrame, calendar: Calendar, instant: np.datetime64) -> pd.DataFrame:
+    """The rows but those of sessions that are not settled: their bar can still change."""
     still_open = np.isin(days_of(bars), calendar.sessions[calendar.cutoffs > instant])
-    return bars[~still_open].reset_index(drop=True), len(np.unique(days_of(bars)[still_open]))
+    return bars[~still_open].reset_index(drop=True)
 
 
 def _last_begun(calendar: Calendar, instant: np.datetime64) -> np.datetime64:

@@ -107,7 +107,7 @@ class Files:
             split_adjusted=_SPLITS in table,
         )
 
-    def observations(self, series: str, now: datetime) -> Published:  # noqa: ARG002
+    def observations(self, series: str, now: datetime) -> Published:
         """Values of the file, each with when it counts by the configured lag; blanks and "." are left out.
 
         Raises:

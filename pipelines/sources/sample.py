@@ -63,7 +63,7 @@ class SampleSource(Frozen):
 
     source: Literal["sample"] = "sample"
 
-    def open(self, around: Surroundings) -> "Sample":  # noqa: ARG002
+    def open(self, around: Surroundings) -> "Sample":
         return Sample()
 
 
@@ -73,7 +73,7 @@ class Sample:
     name = "sample"
     remote = False
 
-    def bars(self, symbol: str, since: date | None, now: datetime) -> Reply:  # noqa: ARG002
+    def bars(self, symbol: str, since: date | None, now: datetime) -> Reply:
         if symbol not in _LISTINGS:
             raise NotListed(self.name, symbol, f"no such symbol; it has {', '.join(sorted(_LISTINGS))}")
         frame = _bars(symbol).rename(columns=str.lower).rename_axis("session").reset_index()
@@ -82,7 +82,7 @@ class Sample:
             frame = frame[frame["session"] >= pd.Timestamp(since)]
         return Reply(_LISTINGS[symbol], frame, pd.DataFrame(columns=list(ACTION_COLUMNS)), split_adjusted=False)
 
-    def observations(self, series: str, now: datetime) -> Published:  # noqa: ARG002
+    def observations(self, series: str, now: datetime) -> Published:
         if series not in _PUBLICATIONS:
             raise NotListed(self.name, series, f"no such series; it has {', '.join(sorted(_PUBLICATIONS))}")
         frame = _values(series).rename("value").rename_axis("period").reset_index().dropna().reset_index(drop=True)

@@ -63,7 +63,7 @@ def scaled(bars: pd.DataFrame, rows: slice, factor: float, volume: float = 1.0) 
 def test_a_clean_history_is_believed_as_it_is():
     seen = checked(BARS)
     pd.testing.assert_frame_equal(seen.bars, BARS, check_dtype=False)
-    assert (seen.rejected, seen.missing, seen.unsettled) == ((), (), 0)
+    assert (seen.rejected, seen.missing) == ((), ())
 
 
 @pytest.mark.parametrize(
@@ -119,13 +119,13 @@ def test_fault_09_a_bar_of_an_open_session_is_neither_stored_nor_held_back(sessi
     bars = BARS[BARS["session"] <= session]
     instant = datetime.fromisoformat(settles).replace(tzinfo=UTC)
     before, after = (checked(bars, now=instant - timedelta(seconds=late)) for late in (1, 0))
-    assert (before.unsettled, before.rejected, before.missing, len(before.bars)) == (1, (), (), len(bars) - 1)
-    assert (after.unsettled, after.rejected, after.missing, len(after.bars)) == (0, (), (), len(bars))
+    assert (before.rejected, before.missing, len(before.bars)) == ((), (), len(bars) - 1)
+    assert (after.rejected, after.missing, len(after.bars)) == ((), (), len(bars))
 
 
 def test_an_open_session_given_twice_leaves_the_settled_days_alone():
     seen = checked(pd.concat([BARS, BARS.iloc[[-1]].assign(close=1.0)]), now=datetime(2018, 12, 31, 18, tzinfo=UTC))
-    assert (seen.unsettled, len(seen.bars), seen.rejected) == (1, len(BARS) - 1, ())
+    assert (len(seen.bars), seen.rejected) == (len(BARS) - 1, ())
 
 
 def test_the_order_of_the_rows_does_not_matter():

@@ -60,7 +60,7 @@ class One:
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
 
-    def bars(self, symbol: str, since: date | None, now: datetime) -> Reply:  # noqa: ARG002
+    def bars(self, symbol: str, since: date | None, now: datetime) -> Reply:
         return self._reply
 
 
