@@ -31,7 +31,7 @@ symbols = {symbols}
 bars = {{ source = "files", folder = "{folder}" }}
 
 [target]
-symbol = "S0"
+symbols = ["S0"]
 venue = "XNYS"
 horizon = 1
 

@@ -45,7 +45,7 @@ def run_of(asked: argparse.Namespace) -> RunConfig:
     folder = Path(asked.data)
     others = sorted({path.name.removesuffix(".csv.gz") for path in folder.glob("*.csv.gz")} - {asked.symbol})
     data = DataConfig(symbols=(asked.symbol, *others[:1]), bars=FilesSource(folder=folder))
-    return config.model_copy(update={"data": data, "target": Target(symbol=asked.symbol, venue=asked.venue, horizon=2)})
+    return config.model_copy(update={"data": data, "target": Target(symbols=(asked.symbol,), venue=asked.venue, horizon=2)})
 
 
 def facts_of(config: RunConfig) -> Facts:
@@ -181,7 +181,8 @@ def planted(count: int, seed: int, subjects: Sequence[str], years: range) -> lis
 
 def views_of(config: RunConfig, facts: Facts, leaks: list[tuple[str, str, Column]]) -> list[View]:
     """A view of each leak by itself, and one of all that ships, of every subject that is there from the start."""
-    symbol, calendar = config.target.symbol, calendar_of(facts, config)
+    symbol = config.target.symbols[0]
+    calendar = calendar_of(facts, config, symbol)
     start = facts.about(symbol).known_at.min()
     subjects = [
         name for name in (*config.data.symbols, *config.data.series) if facts.about(name).known_at.min() <= start
@@ -218,10 +219,11 @@ def main() -> int:
     asked = parser.parse_args()
     config = run_of(asked)
     facts = facts_of(config)
-    dates = facts.about(config.target.symbol).date.astype("datetime64[Y]").astype(int) + 1970
+    dates = facts.about(config.target.symbols[0]).date.astype("datetime64[Y]").astype(int) + 1970
     years = range(int(dates.min()), int(dates.max()) + 1)
     leaks = planted(asked.leaks, asked.seed, config.data.symbols, years)
-    calendar, symbol = calendar_of(facts, config), config.target.symbol
+    symbol = config.target.symbols[0]
+    calendar = calendar_of(facts, config, symbol)
     origins = spread_origins(sessions_of(facts, symbol, calendar), asked.origins, asked.seed)
     start = time.monotonic()
     views = views_of(config, facts, leaks)

@@ -146,7 +146,7 @@ class Watch:
     def train(self, as_of: datetime) -> None:
         """The two models whose quantiles are watched, fitted on what was known then."""
         windows = self.windows(read_facts(self.engine, as_of, [self.symbol]))
-        target = Target(symbol=self.symbol, venue=self.calendar.venue, horizon=HORIZON)
+        target = Target(symbols=(self.symbol,), venue=self.calendar.venue, horizon=HORIZON)
         spec, config, origins = Spec(WINDOW, HORIZON), TrainingConfig(epochs=2), windows.span(None, None)
         families: tuple[AnyFamily, ...] = (NaiveFamily(name="naive"), ArFamily(name="ar"))
         for family in families:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from forecaster.contract import Frozen, Target, WindowSpec
+from forecaster.densities import Component
 from forecaster.errors import ArtifactCorrupt
 
 GOLDEN_TOLERANCE = 1e-5
@@ -27,7 +28,7 @@ GOLDEN_TOLERANCE = 1e-5
 class Manifest(Frozen):
     """What a model is, what it was made from, and how to check that it is intact."""
 
-    format: int = 1
+    format: int = 2
     name: str
     family: str
     target: Target
@@ -36,6 +37,8 @@ class Manifest(Frozen):
     """The family's and the training's configuration, as in the run file."""
     snapshot: str
     """Digest of the data it was trained on."""
+    made_from: tuple[str, ...] = ()
+    """Digests of the artifacts it was made from: a pool's members, or where a warm start or a finetuning began."""
     features: str = ""
     """Digest of the modules of the user's own features; empty where there are none."""
     trained_from: date
@@ -44,13 +47,15 @@ class Manifest(Frozen):
     """Session of the last training origin's last target: nothing later was read for the weights."""
     chosen_until: date | None
     """Session up to which early stopping looked; None where there was none."""
+    remarks: dict[str, float] = {}
+    """What the family has to say of itself at the validation origins."""
     epochs: int
     code: str
     """Digest of the source that trained it."""
     levels: tuple[float, ...]
     """Q quantile levels, ascending."""
-    density: tuple[str, ...]
-    """Names of the P density parameters; empty for a family without a density."""
+    density: tuple[Component, ...]
+    """What the graph's second output, the density parameters, holds along P; empty for a family without a density."""
     parameters: int
     """Trained weights."""
     warm_up: int

@@ -5,11 +5,14 @@ Axes, used in every docstring and nowhere with another meaning:
     B batch · L context (sessions a model sees) · K supervised positions of a block · C channels
     H horizon (sessions ahead) · Q quantile levels · P density parameters · T sessions of a panel · N origins
 
-A model maps `context [B, L, C]` to `quantiles [B, H, Q]` of the cumulative log return from the origin's close.
+A model maps `context [B, L, C]` to `quantiles [B, H, Q]` of the cumulative log return from the origin's close (or of
+the level's change since the origin).
 """
 
+import hashlib
 import re
-from typing import Self
+from dataclasses import dataclass
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +25,14 @@ LEVELS: tuple[float, ...] = (0.005, 0.01, 0.025, *(round(0.05 * k, 2) for k in r
 """The one quantile grid [Q]."""
 
 MEDIAN = LEVELS.index(0.5)
-TARGET_CHANNEL = "log_return"
-"""Channel 0 of every context: the target's own log return, which anchors the scale inside the model graph."""
+Kind = Literal["return", "level"]
+"""What is forecast: the cumulative log return of a price, or the change of a level (a yield, a load, a temperature)."""
+
+TARGET_CHANNEL = {"return": "log_return", "level": "change"}
+"""Channel 0 of every context: the target's own return or change, which anchors the scale inside the model graph."""
+
+SYMBOL_CHANNEL = "symbol"
+"""Last channel of a context that says which of a target's symbols it is about: 1, 2, ..., and 0 for any other."""
 
 SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")
 """What may be called a symbol at all; checked before a symbol reaches a source, a path or SQL."""
@@ -46,25 +55,57 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+@dataclass(frozen=True)
+class Range:
+    """Between which values tuning looks for a number; stands in the annotation of its field."""
+
+    low: float
+    high: float
+    log: bool = False
+    """Whether a factor counts alike everywhere, instead of a difference."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Among which values tuning chooses; stands in the annotation of their field."""
+
+    values: tuple[str | int, ...] = ()
+    """Empty for all that the field can be: those of its Literal, or true and false."""
+
+
 class Target(Frozen):
     """What is forecast; each target has one champion."""
 
-    symbol: str
-    """Symbol whose cumulative log return is forecast."""
+    symbols: tuple[str, ...] = Field(min_length=1)
+    """Symbols (or, at a level target, series) that are forecast, by one model for all of them."""
     venue: str
     """Venue whose sessions it is forecast on, an ISO 10383 code that exchange_calendars knows."""
-    horizon: int = Field(ge=1, le=60)
+    horizon: int = Field(ge=1, le=720)
     """H: how many sessions ahead."""
+    kind: Kind = "return"
 
-    @field_validator("symbol")
+    @field_validator("symbols")
     @classmethod
-    def _is_symbol(cls, symbol: str) -> str:
-        return require_symbol(symbol)
+    def _are_symbols(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(symbols)) != len(symbols):
+            raise ValueError("a symbol is named twice")
+        return tuple(require_symbol(symbol) for symbol in symbols)
+
+    def outcome(self, origin: float, ahead: Floats) -> Floats:
+        """Prices or levels that so much ahead [...] of the origin's close or level stand for."""
+        return origin * np.exp(ahead) if self.kind == "return" else origin + ahead
+
+    def number(self, symbol: str) -> int:
+        """What the channel `symbol` says of a symbol: from 1, and 0 for one that is none of the target's."""
+        return self.symbols.index(symbol) + 1 if symbol in self.symbols else 0
 
     @property
     def key(self) -> str:
         """Its name in the store, the ledger and the model registry."""
-        return f"{self.symbol}-return-{self.horizon}"
+        first, *others = self.symbols
+        if others:  # a name that stays short however many there are
+            first += f"+{len(others)}-{hashlib.sha256(' '.join(self.symbols).encode()).hexdigest()[:8]}"
+        return f"{first}-{self.kind}-{self.horizon}"
 
 
 class WindowSpec(Frozen):
@@ -81,11 +122,18 @@ class WindowSpec(Frozen):
     def _consistent(self) -> Self:
         if self.burn_in >= self.context:
             raise ValueError(f"burn_in {self.burn_in} must be below context {self.context}")
-        if not self.channels or self.channels[0] != TARGET_CHANNEL:
-            raise ValueError(f"the first channel must be {TARGET_CHANNEL!r}, the target's own return")
+        if not self.channels or self.channels[0] not in TARGET_CHANNEL.values():
+            raise ValueError("the first channel must be the target's own: log_return, or change at a level target")
+        if SYMBOL_CHANNEL in self.channels[:-1]:
+            raise ValueError(f"the channel {SYMBOL_CHANNEL!r} must be the last one")
         if len(set(self.channels)) != len(self.channels):
             raise ValueError("a channel is named twice")
         return self
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The channels that are features: all but the symbol's."""
+        return self.channels[:-1] if self.channels[-1] == SYMBOL_CHANNEL else self.channels
 
     @property
     def supervised(self) -> int:

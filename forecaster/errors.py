@@ -33,10 +33,22 @@ Constructors take facts and compose the message; each message says what happened
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 
 class ForecasterError(Exception):
     """Root of every error a user can cause or must know of; `str()` of it is one clear line."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As it is: constructors take facts, and a copy from another process has the message already."""
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[ForecasterError], args: tuple[Any, ...], state: dict[str, Any]) -> ForecasterError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class ConfigError(ForecasterError):

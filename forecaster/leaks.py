@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,13 @@ class Search:
     """Worlds compared, summed over views."""
     refused: int
     """Worlds that a view would not compute, which say nothing about it."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Several searches as one."""
+        leaks = tuple(leak for part in parts for leak in part.leaks)
+        sums = (sum(getattr(part, name) for part in parts) for name in ("origins", "comparisons", "refused"))
+        return cls(leaks, *sums)
 
 
 def find_leaks(

@@ -63,9 +63,14 @@ class Panel:
         return self.payouts.get(subject, none) * self.factors.get(subject, 1.0)
 
     @property
+    def measure(self) -> str:
+        """The column that is forecast: a bar's close, or the value of a series."""
+        return "value" if np.isnan(self.traded("close")).all() else "close"
+
+    @property
     def holes(self) -> NDArray[np.bool_]:
         """[T] sessions on which the target has no bar."""
-        return np.isnan(self.traded("close"))
+        return np.isnan(self.traded(self.measure))
 
     def _of(self, subject: str) -> Floats:
         if subject not in self.subjects:
@@ -77,6 +82,7 @@ def build_panel(facts: Facts, symbol: str, others: Iterable[str], calendar: Cale
     """The panel of `symbol` on its venue's sessions, from its first to its last known bar.
 
     A session of the target without a bar stays a hole; another subject's last known row stands until it has a newer.
+    A target that is a series has no bars: its last known value stands too.
 
     Raises:
         NoHistory: A subject has no rows.
@@ -89,7 +95,8 @@ def build_panel(facts: Facts, symbol: str, others: Iterable[str], calendar: Cale
             raise NoHistory(subject)
         newest = as_known(rows, span.cutoffs)
         dates = np.where(newest < 0, np.datetime64("0000-01-01"), rows.date[newest])
-        there = newest >= 0 if subject != symbol else dates == span.sessions
+        stands = subject != symbol or np.isnan(rows.column("close")).all()
+        there = newest >= 0 if stands else dates == span.sessions
         subjects[subject] = _frozen(np.where(there[:, None], rows.values[newest], np.nan))
         splits = _actions(facts, subject, "split", dates, span.cutoffs)
         if splits:

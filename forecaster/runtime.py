@@ -34,7 +34,7 @@ class Runtime:
         self._check_golden()
 
     def quantiles(self, contexts: NDArray[np.float32]) -> Floats:
-        """Quantiles of the cumulative log return.
+        """Quantiles of the cumulative log return, or of the level's change.
 
         Arguments:
             contexts: [N, L, C].
@@ -43,17 +43,29 @@ class Runtime:
         Raises:
             OutputInvalid: A value is not finite, or levels cross.
         """
-        chunks = (contexts[start : start + _CHUNK] for start in range(0, len(contexts), _CHUNK))
-        answer = np.concatenate([self._run(chunk) for chunk in chunks]).astype(np.float64)
-        if not np.isfinite(answer).all():
-            raise OutputInvalid(self.digest, "a quantile is not finite")
-        if (np.diff(answer, axis=-1) < 0).any():
-            raise OutputInvalid(self.digest, "quantiles cross")
-        return answer
+        return self._checked(self._run(contexts, ["quantiles"])[0])
 
-    def _run(self, contexts: NDArray[np.float32]) -> NDArray[np.float32]:
+    def distributions(self, contexts: NDArray[np.float32]) -> tuple[Floats, Floats | None]:
+        """Quantiles [N, H, Q] and density parameters [N, H, P]; None where the artifact has no density."""
+        if not self.manifest.density:
+            return self.quantiles(contexts), None
+        quantiles, parameters = self._run(contexts, ["quantiles", "parameters"])
+        return self._checked(quantiles), parameters
+
+    def _checked(self, quantiles: Floats) -> Floats:
+        if not np.isfinite(quantiles).all():
+            raise OutputInvalid(self.digest, "a quantile is not finite")
+        if (np.diff(quantiles, axis=-1) < 0).any():
+            raise OutputInvalid(self.digest, "quantiles cross")
+        return quantiles
+
+    def _run(self, contexts: NDArray[np.float32], outputs: list[str]) -> list[Floats]:
+        chunks = [self._answer(contexts[start : start + _CHUNK], outputs) for start in range(0, len(contexts), _CHUNK)]
+        return [np.concatenate(parts).astype(np.float64) for parts in zip(*chunks, strict=True)]
+
+    def _answer(self, contexts: NDArray[np.float32], outputs: list[str]) -> list[NDArray[np.float32]]:
         try:
-            return np.asarray(self._session.run(["quantiles"], {"context": contexts})[0])
+            return [np.asarray(value) for value in self._session.run(outputs, {"context": contexts})]
         except Exception as error:  # onnxruntime raises its own, unexported classes
             raise ContractMismatch(self.digest, f"a graph that takes {contexts.shape}", type(error).__name__) from error
 

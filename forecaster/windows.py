@@ -5,6 +5,7 @@ to t+1 ... t+H. A *block* is a window whose later positions are all origins: one
 A session without a bar is a hole: no context and no target reaches over it, and nothing is put in its place.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Self
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from forecaster.contract import Dates, Floats, WindowSpec
+from forecaster.contract import Dates, Floats, Kind, WindowSpec
 from forecaster.errors import TooShort
 from forecaster.features import Channels
 
@@ -37,10 +38,15 @@ class Windows:
     """[T] whether the L sessions up to t have all their values."""
     warm_up: int = 0
     """Sessions that the channels lost at the start of the panel."""
+    symbol: str = ""
+    """What they are about."""
 
     @classmethod
-    def of(cls, channels: Channels, spec: WindowSpec, horizon: int) -> Self:
+    def of(cls, channels: Channels, spec: WindowSpec, horizon: int, kind: Kind = "return", symbol: int = 0) -> Self:
         """Windows over channels.
+
+        Arguments:
+            symbol: Number of the target's symbol, for the channel that tells it; 0 for one that training never saw.
 
         Raises:
             TooShort: Not even one window of L sessions fits.
@@ -48,13 +54,16 @@ class Windows:
         count = len(channels.sessions)
         if count < spec.context:
             raise TooShort("one window", count, spec.context)
-        log_close = np.log(channels.close)
-        ahead = np.concatenate((log_close, np.full(horizon, np.nan)))
-        targets = sliding_window_view(ahead[1:], horizon)[:count] - log_close[:, None]
-        finite = np.isfinite(channels.values).all(axis=1)
+        level = np.log(channels.close) if kind == "return" else channels.close
+        ahead = np.concatenate((level, np.full(horizon, np.nan)))
+        targets = sliding_window_view(ahead[1:], horizon)[:count] - level[:, None]
+        values = channels.values
+        if len(spec.features) < len(spec.channels):
+            values = np.column_stack((values, np.full(count, float(symbol))))
+        finite = np.isfinite(values).all(axis=1)
         begun = np.concatenate((np.zeros(spec.context - 1, dtype=bool), finite))
         whole: NDArray[np.bool_] = np.all(sliding_window_view(begun, spec.context), axis=1)
-        return cls(spec, channels.sessions, channels.values, channels.traded, targets, whole, channels.warm_up)
+        return cls(spec, channels.sessions, values, channels.traded, targets, whole, channels.warm_up, channels.symbol)
 
     @property
     def lost(self) -> int:
@@ -101,33 +110,41 @@ class Windows:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Origins of one series."""
+
+    windows: Windows
+    origins: Indices
+
+
+@dataclass(frozen=True)
 class Spans:
-    """The three spans of a run, each purged of targets that reach past the next span's first origin."""
+    """The three spans of a run, a sample a symbol, purged of targets that reach past the next span's first origin."""
 
-    train: Indices
-    validation: Indices
-    test: Indices
+    train: tuple[Sample, ...]
+    validation: tuple[Sample, ...]
+    test: tuple[Sample, ...]
 
 
-def split(windows: Windows, validation_from: date, test_from: date, test_until: date | None) -> Spans:
+def split(universe: Sequence[Windows], validation_from: date, test_from: date, test_until: date | None) -> Spans:
     """Training, validation and test origins.
 
     Raises:
-        TooShort: A span holds no whole block (training) or no origin at all.
+        TooShort: A span of a symbol holds no whole block (training) or no origin at all.
     """
-    spans = Spans(
-        train=windows.span(None, validation_from, purge_before=validation_from),
-        validation=windows.span(validation_from, test_from, purge_before=test_from),
-        test=windows.span(test_from, test_until),
+
+    def cut(span: str, need: int, first: date | None, until: date | None, purge: date | None) -> tuple[Sample, ...]:
+        samples = tuple(Sample(windows, windows.span(first, until, purge)) for windows in universe)
+        for sample in samples:
+            if len(sample.origins) < need:
+                raise TooShort(f"the {span} span of {sample.windows.symbol}", len(sample.origins), need)
+        return samples
+
+    return Spans(
+        train=cut("training", universe[0].spec.context, None, validation_from, validation_from),
+        validation=cut("validation", 20, validation_from, test_from, test_from),
+        test=cut("test", 20, test_from, test_until, None),
     )
-    for name, origins, need in (
-        ("training", spans.train, windows.spec.context),
-        ("validation", spans.validation, 20),
-        ("test", spans.test, 20),
-    ):
-        if len(origins) < need:
-            raise TooShort(f"the {name} span", len(origins), need)
-    return spans
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,16 @@ import os
 import sys
 import tempfile
 import traceback
-import warnings
 from dataclasses import asdict
 from datetime import UTC, datetime
-from logging import ERROR, INFO, WARNING, basicConfig, getLogger
+from logging import INFO, basicConfig
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from forecaster.errors import FetchIncomplete, ForecasterError, HomeUnwritable
+from pipelines.quiet import hush
 
 if TYPE_CHECKING:
     from pipelines.home import Home
@@ -47,6 +47,9 @@ TrackingOption = Annotated[
 RecordedOption = Annotated[
     bool, typer.Option("--recorded-only", help="Refuse rows of which it is only assumed when they could be known.")
 ]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Trainings side by side; one a processor if left out.")
+]
 DEFAULT_HOME = Path(".forecaster")
 
 
@@ -57,13 +60,20 @@ def _home(home: Path, database: str | None, tracking: str | None) -> "Home":
 
 
 def _open(
-    home: Path, run: Path | None, database: str | None, tracking: str | None, recorded_only: bool = False
+    home: Path,
+    run: Path | None,
+    database: str | None,
+    tracking: str | None,
+    recorded_only: bool = False,
+    workers: int | None = None,
 ) -> "Workspace":
     """The workspace of a command; the one place that asks the clock."""
     from pipelines.config import demo_path, load_config
     from pipelines.workspace import Workspace
 
-    return Workspace(_home(home, database, tracking), load_config(run or demo_path()), datetime.now(UTC), recorded_only)
+    config = load_config(run or demo_path())
+    side_by_side = workers or os.cpu_count() or 1
+    return Workspace(_home(home, database, tracking), config, datetime.now(UTC), recorded_only, side_by_side)
 
 
 def _terminal(as_json: bool) -> "Terminal":
@@ -76,6 +86,7 @@ def _terminal(as_json: bool) -> "Terminal":
 def demo(
     home: HomeOption = DEFAULT_HOME,
     run: RunOption = None,
+    workers: WorkersOption = None,
     as_json: JsonOption = False,
     database: DatabaseOption = None,
     tracking: TrackingOption = None,
@@ -85,7 +96,7 @@ def demo(
     from pipelines.demo import demo as run_demo
 
     terminal = _terminal(as_json)
-    workspace = _open(home, run, database, tracking)
+    workspace = _open(home, run, database, tracking, workers=workers)
     summary, story, page = run_demo(workspace, terminal.say, terminal.interactive)
     verdict = f"\nchampion: {story.promoted.trained.name}. {story.promoted.reason}\n"
     more = f"\nreport: {page}\nnext: forecaster serve, then http://127.0.0.1:8000/docs"
@@ -93,8 +104,9 @@ def demo(
         summary,
         "",
         show.leaderboard(story.comparison, story.snapshot.assumed),
+        show.sizes(story.comparison),
         verdict,
-        show.forecast(story.issued),
+        *(show.forecast(issued) for issued in story.issued),
         more,
     )
 
@@ -151,6 +163,7 @@ def train(
     names: Annotated[list[str] | None, typer.Argument(help="Models or families of the run; all if left out.")] = None,
     home: HomeOption = DEFAULT_HOME,
     run: RunOption = None,
+    workers: WorkersOption = None,
     recorded_only: RecordedOption = False,
     as_json: JsonOption = False,
     database: DatabaseOption = None,
@@ -160,7 +173,7 @@ def train(
     from pipelines.train import select, train_all
 
     terminal = _terminal(as_json)
-    workspace = _open(home, run, database, tracking, recorded_only)
+    workspace = _open(home, run, database, tracking, recorded_only, workers)
     jobs = select(workspace.bench, workspace.spans, names or [])
     done = train_all(workspace.bench, jobs, terminal.say, terminal.interactive)
     records = [
@@ -187,7 +200,8 @@ def compare(
 
     terminal = _terminal(as_json)
     workspace = _open(home, run, database, tracking, recorded_only)
-    found = run_compare(workspace.trained(), workspace.config.baseline.name, workspace.windows, workspace.spans)
+    config = workspace.config
+    found = run_compare(workspace.trained(), config.baseline.name, workspace.spans, config.target.kind)
     record(workspace.notebook, found, workspace.snapshot, workspace.now)
     value = {
         "snapshot": workspace.snapshot.digest,
@@ -195,13 +209,14 @@ def compare(
         "leaderboard": found.table(),
         "candidate": found.candidate,
     }
-    terminal.result(value, show.leaderboard(found, workspace.snapshot.assumed))
+    terminal.result(value, show.leaderboard(found, workspace.snapshot.assumed), show.sizes(found))
 
 
 @app.command()
 def promote(
     home: HomeOption = DEFAULT_HOME,
     run: RunOption = None,
+    workers: WorkersOption = None,
     recorded_only: RecordedOption = False,
     as_json: JsonOption = False,
     database: DatabaseOption = None,
@@ -214,9 +229,9 @@ def promote(
     from pipelines.promote import promote as run_promote
 
     terminal = _terminal(as_json)
-    workspace = _open(home, run, database, tracking, recorded_only)
-    trained = workspace.trained()
-    found = run_compare(trained, workspace.config.baseline.name, workspace.windows, workspace.spans)
+    workspace = _open(home, run, database, tracking, recorded_only, workers)
+    config, trained = workspace.config, workspace.trained()
+    found = run_compare(trained, config.baseline.name, workspace.spans, config.target.kind)
     promoted = run_promote(workspace.bench, trained, found, terminal.interactive)
     value = champion(promoted)
     terminal.result(
@@ -294,16 +309,37 @@ def doctor(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False, databas
         raise typer.Exit(1)
 
 
-def _quiet() -> None:
-    """Third parties keep to themselves: the terminal says what matters."""
-    warnings.filterwarnings("ignore")
-    for name in ("pytorch_lightning", "pytorch_lightning.utilities.rank_zero", "lightning", "mlflow", "alembic"):
-        getLogger(name).setLevel(ERROR if "lightning" in name else WARNING)
+@app.command()
+def tune(
+    family: Annotated[str, typer.Argument(help="Model or family of the run.")],
+    trials: Annotated[int, typer.Option(min=1, help="Configurations to try, the run's own first.")] = 20,
+    seeds: Annotated[int, typer.Option(min=1, help="Fits of each, unless it is given up.")] = 2,
+    home: HomeOption = DEFAULT_HOME,
+    run: RunOption = None,
+    workers: WorkersOption = None,
+    recorded_only: RecordedOption = False,
+    as_json: JsonOption = False,
+    database: DatabaseOption = None,
+    tracking: TrackingOption = None,
+) -> None:
+    """Search a model's configuration on the validation years; goes on where it was killed."""
+    from pipelines import terminal as show
+    from pipelines.tune import tune as run_tune
+
+    terminal = _terminal(as_json)
+    workspace = _open(home, run, database, tracking, recorded_only, workers)
+    folder = workspace.home.root / "tunings"
+    found = run_tune(workspace.bench, workspace.spans, family, folder, terminal.say, trials, seeds)
+    terminal.result(
+        {"snapshot": workspace.snapshot.digest, **found.record(), "toml": found.toml},
+        show.rows(f"Best trials of {found.space.family.name}, skill on the validation years", found.rows()),
+        f"\n{found.verdict}\n\n{found.toml}",
+    )
 
 
 def main() -> None:
     """Entry point: every failure becomes one line and an exit code."""
-    _quiet()
+    hush()
     try:
         app()
     except ForecasterError as error:

@@ -10,7 +10,7 @@ from typing import Any, Self, get_args
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from forecaster import features
-from forecaster.contract import Frozen, Target, WindowSpec, require_symbol
+from forecaster.contract import TARGET_CHANNEL, Frozen, Target, WindowSpec, require_symbol
 from forecaster.errors import ConfigError
 from forecaster.families import AnyFamily
 from forecaster.families.naive import NaiveFamily
@@ -60,6 +60,28 @@ class RunConfig(Frozen):
     training: TrainingConfig = TrainingConfig()
     models: tuple[AnyFamily, ...] = Field(min_length=1)
 
+    @field_validator("models", mode="before")
+    @classmethod
+    def _name_members(cls, models: Any) -> Any:
+        """Put each pool's members in the place of their names."""
+        if not isinstance(models, list) or not all(isinstance(model, dict) for model in models):
+            return models
+        named = {model.get("name"): model for model in models}
+
+        def resolved(model: Any, above: tuple[str, ...]) -> Any:
+            if not isinstance(model, dict) or model.get("family") != "pool":
+                return model
+            members = []
+            for member in model.get("members", ()):
+                if isinstance(member, str):
+                    if member not in named or member in (*above, model.get("name")):
+                        raise ValueError(f"pool {model.get('name')!r} has no other model {member!r} to pool")
+                    member = resolved(named[member], (*above, str(model.get("name"))))
+                members.append(member)
+            return {**model, "members": members}
+
+        return [resolved(model, ()) for model in models]
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.split.validation_from < self.split.test_from:
@@ -70,15 +92,30 @@ class RunConfig(Frozen):
         if not any(isinstance(model, NaiveFamily) for model in self.models):
             raise ValueError('models: one of family "naive" is needed, the random walk that all are compared with')
         stored = {*self.data.symbols, *self.data.series}
-        missing = {self.target.symbol, *features.subjects(self.window.channels, self.features.table)} - stored
+        missing = {
+            *self.target.symbols,
+            *features.subjects(self.window.features, self.features.table, self.target.symbols),
+        } - stored
         if missing:
             raise ValueError(f"data: {', '.join(sorted(missing))} is used but neither in symbols nor in series")
+        self._require_kind()
         for model in self.models:
             if model.reach > self.window.burn_in + 1:
                 raise ValueError(
                     f"models: {model.name} reads {model.reach} sessions, but burn_in leaves {self.window.burn_in + 1}"
                 )
         return self
+
+    def _require_kind(self) -> None:
+        """Check that prices are forecast by their returns, and series by their changes."""
+        kind, wanted = self.target.kind, TARGET_CHANNEL[self.target.kind]
+        if self.window.channels[0] != wanted:
+            raise ValueError(f"window: the first channel must be {wanted!r}, the target's own {kind}")
+        held = self.data.symbols if kind == "return" else self.data.series
+        other = set(self.target.symbols) - set(held)
+        if other:
+            place = "symbols" if kind == "return" else "series"
+            raise ValueError(f"target: kind {kind!r} is for [data] {place}, and {', '.join(sorted(other))} is none")
 
     @property
     def baseline(self) -> NaiveFamily:

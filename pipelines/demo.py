@@ -27,15 +27,16 @@ def demo(workspace: Workspace, say: Say, progress_bar: bool = False) -> tuple[di
     frozen = workspace.snapshot
     say(f"snapshot  {frozen.digest[:12]}, {frozen.rows} rows to {frozen.last}, {frozen.assumed:.0%} assumed")
     trained = train_all(workspace.bench, scored_jobs(workspace.bench, workspace.spans), say, progress_bar)
-    comparison = compare(trained, config.baseline.name, workspace.windows, workspace.spans)
+    comparison = compare(trained, config.baseline.name, workspace.spans, config.target.kind)
     say(f"compared  {len(trained)} models on {comparison.origins} origins; validation chose {comparison.candidate}")
     drawn = record(workspace.notebook, comparison, frozen, workspace.now)
     promoted = promote(workspace.bench, trained, comparison, progress_bar)
     say(f"promoted  {promoted.trained.name} version {promoted.champion.version}: {promoted.reason}")
-    issued = issue(workspace.engine, config, config.target.symbol, workspace.now)
-    say(f"issued    {issued.symbol} from {issued.origin} for {issued.sessions[0]} to {issued.sessions[-1]}")
+    issued = [issue(workspace.engine, config, symbol, workspace.now) for symbol in config.target.symbols]
+    for one in issued:
+        say(f"issued    {one.symbol} from {one.origin} for {one.sessions[0]} to {one.sessions[-1]}")
     baseline = next(one for one in trained if one.name == comparison.baseline)
-    story = Story(config, frozen, workspace.windows, comparison, promoted, baseline, issued)
+    story = Story(config, frozen, workspace.universe, comparison, promoted, baseline, issued)
     page = report.write(story, drawn, workspace.home.reports)
     say(f"report    {page}")
     return summary(story, page), story, page
@@ -48,7 +49,7 @@ def summary(story: Story, page: Path) -> dict[str, Any]:
         "assumed": story.snapshot.assumed,
         "leaderboard": story.comparison.table(),
         "champion": champion(story.promoted),
-        "forecast": story.issued.record(),
+        "forecasts": [one.record() for one in story.issued],
         "report": str(page),
     }
 

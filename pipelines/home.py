@@ -41,6 +41,11 @@ class Home:
         return self.root / "sources"
 
     @property
+    def checkpoints(self) -> Path:
+        """Where a training that was interrupted goes on from."""
+        return self.root / "checkpoints"
+
+    @property
     def reports(self) -> Path:
         return self.root / "reports"
 

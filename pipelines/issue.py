@@ -1,14 +1,14 @@
 """Issue: the champion's forecast from the last settled session, written into the ledger once."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 from sqlalchemy import Engine
 
-from forecaster.contract import LEVELS, Floats
+from forecaster.contract import LEVELS, Target
 from forecaster.errors import ConfigError, Delisted, MissingSessions, UnknownSymbol
 from forecaster.features import subjects
 from forecaster.runtime import Runtime
@@ -33,7 +33,9 @@ class Issued:
     sessions: list[str]
     levels: list[float]
     return_quantiles: list[list[float]]
-    """[H, Q] cumulative log return from the origin's close."""
+    """[H, Q] cumulative log return from the origin's close; change since the origin at a level target."""
+    price_quantiles: list[list[float]]
+    """[H, Q] in the symbol's currency, or the series' unit."""
     issued_at: str
     digest: str
     version: int
@@ -42,15 +44,9 @@ class Issued:
     stale_since: str | None
     """First settled session that the store lacks after the origin, as of the last visit to the source."""
 
-    @property
-    def price_quantiles(self) -> list[list[float]]:
-        """[H, Q] in the symbol's currency."""
-        prices: Floats = self.origin_close * np.exp(np.array(self.return_quantiles))
-        return [[float(price) for price in row] for row in prices]
-
     def record(self) -> dict[str, Any]:
         """As plain values."""
-        return {**vars(self), "price_quantiles": self.price_quantiles}
+        return asdict(self)
 
 
 def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issued:
@@ -65,30 +61,32 @@ def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issu
         MissingSessions: The context has a hole.
         ConfigError: The user's own features are not those it was trained with.
     """
-    find_instrument(engine, symbol)
-    if symbol != config.target.symbol:
-        raise UnknownSymbol(symbol, [config.target.symbol])
+    target = config.target
+    if symbol not in target.symbols:
+        if target.kind == "return":
+            find_instrument(engine, symbol)
+        raise UnknownSymbol(symbol, target.symbols)
     visit = last_visit(engine, symbol)
     gone = is_delisted(engine, symbol)
     if gone is not None:
         raise Delisted(symbol, str(gone.stale_since))
-    champion = require_champion(engine, config.target.key)
+    champion = require_champion(engine, target.key)
     runtime = Runtime(load_artifact(engine, champion.digest))
     window = runtime.manifest.window
     if runtime.manifest.features != config.features.digest:
         raise ConfigError("[features] modules", "they changed since the champion was trained; train and promote again")
-    facts = read_facts(engine, now, {symbol, *subjects(window.channels, config.features.table)})
-    windows = windows_of(facts, config.model_copy(update={"window": window}))
+    facts = read_facts(engine, now, {symbol, *subjects(window.features, config.features.table, target.symbols)})
+    windows = windows_of(facts, config.model_copy(update={"window": window}), symbol)
     last = len(windows.sessions) - 1
     if not windows.whole[last]:
         seen = slice(max(0, last + 1 - window.context - windows.warm_up), last + 1)
         raise MissingSessions(symbol, [str(day) for day in windows.sessions[seen][np.isnan(windows.close[seen])]])
     origin = windows.sessions[last]
-    ahead = calendar_of(facts, config).after(origin, config.target.horizon)
+    ahead = calendar_of(facts, config, symbol).after(origin, target.horizon)
     quantiles = runtime.quantiles(windows.contexts(np.array([last])))[0]
     entries = [
         Entry(
-            target=config.target.key,
+            target=target.key,
             symbol=symbol,
             origin=origin.item(),
             horizon=step + 1,
@@ -103,11 +101,12 @@ def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issu
     ]
     added = add_entries(engine, entries)
     log.info("issued", extra={"symbol": symbol, "origin": str(origin), "rows": added})
-    return _issued(issued(engine, config.target.key, origin.item(), champion.digest), added > 0, visit)
+    return _issued(target, issued(engine, target.key, symbol, origin.item(), champion.digest), added > 0, visit)
 
 
-def _issued(entries: list[Entry], fresh: bool, visit: Visit | None) -> Issued:
+def _issued(target: Target, entries: list[Entry], fresh: bool, visit: Visit | None) -> Issued:
     first = entries[0]
+    prices = target.outcome(first.origin_close, np.array([entry.quantiles for entry in entries]))
     return Issued(
         symbol=first.symbol,
         origin=first.origin.isoformat(),
@@ -115,6 +114,7 @@ def _issued(entries: list[Entry], fresh: bool, visit: Visit | None) -> Issued:
         sessions=[entry.session.isoformat() for entry in entries],
         levels=list(LEVELS),
         return_quantiles=[entry.quantiles for entry in entries],
+        price_quantiles=prices.tolist(),
         issued_at=first.issued_at.isoformat(),
         digest=first.digest,
         version=first.version,

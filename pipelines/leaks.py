@@ -14,7 +14,7 @@ import numpy as np
 from forecaster.calendars import Calendar
 from forecaster.errors import NoHistory
 from forecaster.facts import Facts
-from forecaster.features import Feature, compute, parse, subjects
+from forecaster.features import Feature, column, compute, parse, subjects
 from forecaster.leaks import Dated, Leak, Search, View, find_leaks, sessions_of, spread_origins
 from forecaster.panel import Panel, build_panel
 from forecaster.store.history import read_facts
@@ -99,18 +99,22 @@ def check_leaks(workspace: Workspace, count: int) -> Verdict:
 
 
 def search(config: RunConfig, facts: Facts, count: int) -> Verdict:
-    """Look for leaks at `count` origins in what the run makes of these facts."""
-    symbol, calendar = config.target.symbol, calendar_of(facts, config)
-    origins = spread_origins(sessions_of(facts, symbol, calendar), count, config.training.seed)
-    views = views_of(config, calendar)
-    found = find_leaks(views, facts, symbol, calendar, origins, config.training.seed)
-    return Verdict(found, len(views), str(origins[0]), str(origins[-1]))
+    """Look for leaks at `count` origins, shared out among the symbols, in what the run makes of these facts."""
+    parts, shown = [], []
+    for symbol in config.target.symbols:
+        calendar = calendar_of(facts, config, symbol)
+        share = max(4, count // len(config.target.symbols))
+        origins = spread_origins(sessions_of(facts, symbol, calendar), share, config.training.seed)
+        views = views_of(config, calendar, symbol)
+        parts.append(find_leaks(views, facts, symbol, calendar, origins, config.training.seed))
+        shown += [str(origins[0]), str(origins[-1])]
+    return Verdict(Search.joined(parts), len(views) * len(parts), min(shown), max(shown))
 
 
-def views_of(config: RunConfig, calendar: Calendar) -> list[View]:
+def views_of(config: RunConfig, calendar: Calendar, symbol: str) -> list[View]:
     """Everything that a run makes of facts, each dated."""
-    reading = _Reading(config, calendar)
-    channels = [partial(reading.channel, name) for name in config.window.channels]
+    reading = _Reading(config, calendar, symbol)
+    channels = [partial(reading.channel, name) for name in config.window.features]
     return [*channels, reading.contexts, reading.targets]
 
 
@@ -118,15 +122,16 @@ class _Reading:
     """Facts as the run reads them. The user's modules are read anew for each new facts; panel and modules are kept
     while the same facts are asked about."""
 
-    def __init__(self, config: RunConfig, calendar: Calendar) -> None:
-        self._config, self._calendar = config, calendar
+    def __init__(self, config: RunConfig, calendar: Calendar, symbol: str) -> None:
+        self._config, self._calendar, self._symbol = config, calendar, symbol
         self._facts: Facts | None = None
 
     def channel(self, name: str, facts: Facts) -> Dated:
         """One channel [T, 1]."""
         panel, features = self._begin(facts)
         feature, subject = parse(name, features)
-        return Dated((name,), panel.sessions, features[feature](panel, subject or panel.symbol)[:, None])
+        values = column(panel, features[feature], subject, self._config.target.symbols)
+        return Dated((name,), panel.sessions, values[:, None])
 
     def contexts(self, facts: Facts) -> Dated:
         """Contexts [N, C, L] of a share of the sessions, and of the same ones whatever the facts."""
@@ -145,13 +150,14 @@ class _Reading:
 
     def _windows(self, facts: Facts) -> Windows:
         panel, features = self._begin(facts)
-        window = self._config.window
-        return Windows.of(compute(panel, window, features), window, self._config.target.horizon)
+        window, target = self._config.window, self._config.target
+        channels = compute(panel, window, features, target.symbols)
+        return Windows.of(channels, window, target.horizon, target.kind, target.number(self._symbol))
 
     def _begin(self, facts: Facts) -> tuple[Panel, Mapping[str, Feature]]:
         if facts is not self._facts:
             self._features = self._config.features.load()
-            others = subjects(self._config.window.channels, self._features)
-            self._panel = build_panel(facts, self._config.target.symbol, others, self._calendar)
+            others = subjects(self._config.window.features, self._features, self._config.target.symbols)
+            self._panel = build_panel(facts, self._symbol, others, self._calendar)
             self._facts = facts
         return self._panel, self._features

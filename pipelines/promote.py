@@ -43,8 +43,8 @@ def promote(bench: Bench, trained: list[Trained], comparison: Comparison, progre
     before = find_champion(bench.engine, target)
     decision = _judge(trained, comparison)
     name = comparison.candidate if decision.passed else comparison.baseline
-    family = next(model for model in bench.config.models if model.name == name)
-    refit = train(bench, refit_job(bench, family, comparison.row(name).epochs), progress_bar)
+    chosen = next(one for one in trained if one.name == name)
+    refit = train(bench, refit_job(bench, chosen), progress_bar)
     Runtime(refit.artifact)  # contract and golden forecast once more: what is crowned is what the store will hand out
     moved = before is None or before.digest != refit.artifact.digest
     after = before

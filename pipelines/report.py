@@ -30,12 +30,13 @@ class Story:
 
     config: RunConfig
     snapshot: Snapshot
-    windows: Windows
+    universe: tuple[Windows, ...]
     comparison: Comparison
     promoted: Promoted
     baseline: Trained
     """The random walk, to be drawn beside the champion."""
-    issued: Issued
+    issued: list[Issued]
+    """A forecast a symbol; the first is drawn."""
 
 
 def write(story: Story, drawn: Mapping[str, Figure], folder: Path) -> Path:
@@ -61,7 +62,7 @@ def write(story: Story, drawn: Mapping[str, Figure], folder: Path) -> Path:
 
 
 def _fan(story: Story) -> Figure:
-    windows, issued = story.windows, story.issued
+    windows, issued = story.universe[0], story.issued[0]
     last = int(np.searchsorted(windows.sessions, np.datetime64(issued.origin)))
     shown = slice(max(0, last + 1 - _PAST), last + 1)
     walk: Floats = Runtime(story.baseline.artifact).quantiles(windows.contexts(np.array([last])))[0]
@@ -71,5 +72,5 @@ def _fan(story: Story) -> Figure:
         (windows.sessions[shown], windows.close[shown]),
         issued.sessions,
         np.array(issued.price_quantiles),
-        issued.origin_close * np.exp(walk),
+        story.config.target.outcome(issued.origin_close, walk),
     )

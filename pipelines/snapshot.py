@@ -82,12 +82,16 @@ def require_venue(engine: Engine, target: Target, now: datetime) -> None:
         ConfigError: It does not: bars would be dated and settled by the wrong clock.
         UnknownSymbol: The store has never heard of the target.
     """
-    traded = find_instrument(engine, target.symbol).venue
-    if traded != target.venue:
-        span = now.date() - timedelta(days=800), now.date()
+    if target.kind == "level":  # a series is published, not traded
+        return
+    span = now.date() - timedelta(days=800), now.date()
+    for symbol in target.symbols:
+        traded = find_instrument(engine, symbol).venue
+        if traded == target.venue:
+            continue
         ours, theirs = (Calendar.of(venue, *span) for venue in (target.venue, traded))
         if not np.array_equal(ours.closes, theirs.closes):
-            problem = f"{target.symbol} trades at {traded}, whose sessions are not those of {target.venue}"
+            problem = f"{symbol} trades at {traded}, whose sessions are not those of {target.venue}"
             raise ConfigError("[target] venue", f'{problem}; write venue = "{traded}"')
 
 
@@ -97,30 +101,39 @@ def say_holes(windows: Windows) -> str:
     if not holes:
         return ""
     shown = ", ".join(holes[:3]) + (", ..." if len(holes) > 3 else "")
-    return f"holes     {len(holes)} session(s) without a bar ({shown}); {windows.lost} origins left out"
+    return (
+        f"holes     {windows.symbol}: {len(holes)} session(s) without a bar ({shown}); {windows.lost} origins left out"
+    )
 
 
-def load_windows(folder: Path, digest: str, config: RunConfig) -> Windows:
-    """The windows of a run, from a snapshot and nothing else."""
-    return windows_of(read_snapshot(folder, digest), config)
+def load_universe(folder: Path, digest: str, config: RunConfig) -> tuple[Windows, ...]:
+    """The windows of a run, one of each of the target's symbols, from a snapshot and nothing else."""
+    facts = read_snapshot(folder, digest)
+    return tuple(windows_of(facts, config, symbol) for symbol in config.target.symbols)
 
 
-def windows_of(facts: Facts, config: RunConfig) -> Windows:
-    """Facts -> panel -> channels -> windows: the one way, for training, comparison and issue alike."""
+def windows_of(facts: Facts, config: RunConfig, symbol: str) -> Windows:
+    """Facts -> panel -> channels -> windows: the one way, for training, comparison and issue alike.
+
+    Arguments:
+        symbol: One of the target's, or, for a model that tells symbols apart, one that it never saw.
+    """
     target, window = config.target, config.window
     features = config.features.table
-    panel = build_panel(facts, target.symbol, subjects(window.channels, features), calendar_of(facts, config))
-    return Windows.of(compute(panel, window, features), window, target.horizon)
+    read = subjects(window.features, features, target.symbols)
+    panel = build_panel(facts, symbol, read, calendar_of(facts, config, symbol))
+    channels = compute(panel, window, features, target.symbols)
+    return Windows.of(channels, window, target.horizon, target.kind, target.number(symbol))
 
 
-def calendar_of(facts: Facts, config: RunConfig) -> Calendar:
-    """The target's venue, from its first bar to a year past its last.
+def calendar_of(facts: Facts, config: RunConfig, symbol: str) -> Calendar:
+    """The target's venue, from a symbol's first row to a year past its last.
 
     Raises:
-        NoHistory: The target has no bars.
+        NoHistory: The symbol has no rows.
     """
-    dates = facts.about(config.target.symbol).date
+    dates = facts.about(symbol).date
     if not len(dates):
-        raise NoHistory(config.target.symbol)
+        raise NoHistory(symbol)
     first, last = (np.datetime64(edge, "D").astype(object) for edge in (dates.min(), dates.max()))
     return Calendar.of(config.target.venue, first - timedelta(days=7), last + _AHEAD)

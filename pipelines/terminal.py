@@ -9,7 +9,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 if TYPE_CHECKING:  # showing a result must not wake what made it
-    from pipelines.compare import Comparison
+    from pipelines.compare import Comparison, Row
     from pipelines.fetch import Fetched
     from pipelines.issue import Issued
 
@@ -69,22 +69,24 @@ def _table(title: str, columns: Sequence[str]) -> Table:
 
 def leaderboard(comparison: "Comparison", assumed: float) -> Table:
     """The comparison, best skill first, at most 80 characters wide."""
-    title = f"{comparison.origins} origins {comparison.first} to {comparison.last}, CRPS in % log return"
-    table = _table(title, ("model", "CRPS", "h=1", "skill %", "s.e.", "p", "Holm", "in 80%", "in 95%", "weights"))
+    title = (
+        f"{', '.join(comparison.symbols)}: {comparison.origins} sessions {comparison.first} to {comparison.last}, "
+        f"CRPS in {comparison.unit}"
+    )
+    table = _table(title, ("model", "CRPS", "h=1", "log h=1", "skill %", "s.e.", "p", "Holm", "in 80%", "in 95%"))
     for row in comparison.rows:
         walk = row.name == comparison.baseline
-        marked = f"{row.name} *" if row.name == comparison.candidate else row.name
         table.add_row(
-            marked,
+            _starred(comparison, row),
             f"{row.crps:.4f}",
             f"{row.crps_1:.4f}",
+            "-" if row.log_score is None else f"{row.log_score:.4f}",
             f"{100 * row.skill:+.2f}",
             "-" if walk else f"{100 * row.skill_se:.2f}",
             "-" if walk else f"{row.dm_p:.2g}",
             "-" if walk else f"{row.dm_p_holm:.2g}",
             f"{100 * row.coverage_80:.1f}",
             f"{100 * row.coverage_95:.1f}",
-            str(row.parameters),
         )
     table.caption = (
         "* chosen by the validation years; skill, p against the random walk (naive)\n"
@@ -92,6 +94,36 @@ def leaderboard(comparison: "Comparison", assumed: float) -> Table:
     )
     table.caption_justify = "left"
     return table
+
+
+def sizes(comparison: "Comparison") -> Table:
+    """What each model costs, how its seeds scatter, and how much doubt it leaves."""
+    columns = ("model", "seeds", "each %", "sd", "in doubt", "weights", "KB", "epochs", "s", "never seen")
+    table = _table("Seeds and sizes", columns)
+    for row in comparison.rows:
+        unseen = [f"{100 * share:.1f}%" for name, share in row.remarks.items() if name.startswith("unseen")]
+        table.add_row(
+            _starred(comparison, row),
+            str(row.seeds),
+            "-" if row.seed_skill is None else f"{100 * row.seed_skill:+.2f}",
+            "-" if row.seed_sd is None else f"{100 * row.seed_sd:.2f}",
+            f"{row.perplexity:.2f}",
+            str(row.parameters),
+            f"{row.kilobytes:.0f}",
+            str(row.epochs),
+            f"{row.train_seconds:.1f}",
+            " ".join(unseen) or "-",
+        )
+    table.caption = (
+        "each: mean skill of the single seeds, sd: their scatter; in doubt: perplexity, of ten bins that the past\n"
+        "filled alike; never seen: an n-gram's contexts of the validation years that training lacks, by order"
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def _starred(comparison: "Comparison", row: "Row") -> str:
+    return f"{row.name} *" if row.name == comparison.candidate else row.name
 
 
 def forecast(issued: "Issued") -> Table:

@@ -27,8 +27,10 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
 
 from forecaster.artifact import Artifact, golden_context, serialise
+from forecaster.densities import width
 
 CHAMPION = "champion"
+_LONGEST = 6000  # characters of a parameter, the backend's limit
 
 
 class Notebook:
@@ -47,39 +49,56 @@ class Notebook:
         location = files.absolute().as_uri() if uri.startswith("sqlite:") else None
         self._experiment = found.experiment_id if found else self._client.create_experiment(experiment, location)
 
+    def open(self, key: str, name: str, parent: str | None = None) -> str:
+        """The run of a training, made where there is none yet; its id.
+
+        Arguments:
+            key: Of the training: one key, one run, whatever happened in between.
+            parent: Run under which it is shown.
+        """
+        found = self._client.search_runs([self._experiment], f"tags.job = '{key}'", max_results=1)
+        if found:
+            return str(found[0].info.run_id)
+        tags = {"job": key} | ({"mlflow.parentRunId": parent} if parent else {})
+        return str(self._client.create_run(self._experiment, run_name=name, tags=tags).info.run_id)
+
     def log_training(
         self,
+        run_id: str,
         artifact: Artifact,
-        span: str,
+        tags: Mapping[str, str],
         history: Sequence[Mapping[str, float]],
         gradient: Sequence[float],
         figures: Mapping[str, Figure],
         now_ms: int,
-    ) -> str:
-        """A finished training as a run; its id.
+    ) -> None:
+        """A finished training, into the run that was opened for it.
 
         Arguments:
-            span: "train" for a scored model, "refit" for one fitted on the whole snapshot.
             history: Metrics by epoch.
             gradient: Gradient norm by age in sessions; empty for a family without one.
         """
         manifest = artifact.manifest
-        tags = {"family": manifest.family, "snapshot": manifest.snapshot, "digest": artifact.digest, "span": span}
-        with mlflow.start_run(experiment_id=self._experiment, run_name=f"{manifest.name} {span}", tags=tags) as run:
-            run_id: str = run.info.run_id
-            params = {f"{part}.{key}": value for part, block in manifest.config.items() for key, value in block.items()}
-            params |= {"context": manifest.window.context, "burn_in": manifest.window.burn_in, "code": manifest.code}
-            points = [(name, value, step) for step, row in enumerate(history) for name, value in row.items()]
-            points += [("gradient_by_age", value, age) for age, value in enumerate(gradient)]
-            points += [("parameters", manifest.parameters, 0), ("epochs", manifest.epochs, 0)]
-            metrics = [Metric(name, value, now_ms, step) for name, value, step in points]
-            self._log(run_id, metrics, [Param(key, str(value)) for key, value in params.items()])
-            # MLflow keeps 36 characters of a digest; the tag `snapshot` has it whole.
-            data = Dataset(manifest.target.symbol, manifest.snapshot[:36], "snapshot", manifest.snapshot)
-            self._client.log_inputs(run_id, [DatasetInput(data)])
-            self._log_figures(run_id, figures)
+        said = {"family": manifest.family, "snapshot": manifest.snapshot, "digest": artifact.digest, **tags}
+        for name, value in said.items():
+            self._client.set_tag(run_id, name, value)
+        params = {f"{part}.{key}": value for part, block in manifest.config.items() for key, value in block.items()}
+        params |= {"context": manifest.window.context, "burn_in": manifest.window.burn_in, "code": manifest.code}
+        points = [(name, value, step) for step, row in enumerate(history) for name, value in row.items()]
+        points += [("gradient_by_age", value, age) for age, value in enumerate(gradient)]
+        points += [("parameters", manifest.parameters, 0), ("epochs", manifest.epochs, 0)]
+        metrics = [Metric(name, value, now_ms, step) for name, value, step in points]
+        self._log(run_id, metrics, [Param(key, str(value)[:_LONGEST]) for key, value in params.items()])
+        # MLflow keeps 36 characters of a digest; the tag `snapshot` has it whole.
+        data = Dataset(manifest.target.key, manifest.snapshot[:36], "snapshot", manifest.snapshot)
+        self._client.log_inputs(run_id, [DatasetInput(data)])
+        self._log_figures(run_id, figures)
+        self._client.set_terminated(run_id)
+
+    def log_model(self, run_id: str, artifact: Artifact) -> None:
+        """The artifact's graph as a model of the run that `mlflow.pyfunc` opens."""
+        with mlflow.start_run(run_id):
             self._log_model(artifact)
-        return run_id
 
     def curve(self, run_id: str, metric: str) -> list[float]:
         """A metric of a run by step; empty where it has none."""
@@ -112,6 +131,48 @@ class Notebook:
                 self._client.set_tag(child, "comparison_run", run_id)
         return run_id
 
+    def log_trial(
+        self, run_id: str, values: Mapping[str, str], skills: Sequence[float], tags: Mapping[str, str], now_ms: int
+    ) -> None:
+        """A trial of a tuning, into the run that was opened for it.
+
+        Arguments:
+            skills: On the validation years, seed by seed.
+        """
+        for name, value in tags.items():
+            self._client.set_tag(run_id, name, value)
+        metrics = [Metric("seed_skill", skill, now_ms, seed) for seed, skill in enumerate(skills)]
+        if skills:
+            metrics.append(Metric("validation_skill", float(np.mean(skills)), now_ms, 0))
+        self._log(run_id, metrics, [Param(name, value[:_LONGEST]) for name, value in values.items()])
+        self._client.set_terminated(run_id)
+
+    def log_course(self, run_id: str, name: str, points: Mapping[int, float], now_ms: int) -> None:
+        """Values of a metric by step."""
+        self._log(run_id, [Metric(name, value, now_ms, step) for step, value in points.items()], [])
+
+    def log_tuning(
+        self,
+        run_id: str,
+        params: Mapping[str, str],
+        counts: Mapping[str, float],
+        snapshot: str,
+        trials: Mapping[str, Any],
+        figures: Mapping[str, Figure],
+        now_ms: int,
+    ) -> None:
+        """A tuning, into the run that was opened for it.
+
+        Arguments:
+            counts: What the trials came to; metrics, because a tuning that is gone on with changes them.
+        """
+        self._client.set_tag(run_id, "snapshot", snapshot)
+        metrics = [Metric(name, value, now_ms, int(counts["asked"])) for name, value in counts.items()]
+        self._log(run_id, metrics, [Param(name, value) for name, value in params.items()])
+        self._client.log_dict(run_id, dict(trials), "trials.json")
+        self._log_figures(run_id, figures)
+        self._client.set_terminated(run_id)
+
     def crown(self, target: str, run_id: str, digest: str, version: int) -> None:
         """Mirror the store's champion: register its model once and point the alias at it."""
         known = self._client.search_registered_models(f"name = '{target}'")
@@ -142,7 +203,7 @@ class Notebook:
             TensorSpec(single, (-1, target.horizon, len(artifact.manifest.levels)), "quantiles")
         ]
         if artifact.manifest.density:
-            outputs.append(TensorSpec(single, (-1, target.horizon, len(artifact.manifest.density)), "parameters"))
+            outputs.append(TensorSpec(single, (-1, target.horizon, width(artifact.manifest.density)), "parameters"))
         shape = (-1, window.context, len(window.channels))
         with TemporaryDirectory() as folder:
             manifest = Path(folder) / "manifest.json"

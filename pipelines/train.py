@@ -1,60 +1,63 @@
-"""Train: windows -> fitted model -> sealed artifact -> store and notebook. The same inputs are trained once."""
+"""Train: windows -> fitted models -> sealed artifacts -> store and notebook. The same inputs are trained once."""
 
 import hashlib
 import json
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
+from pathlib import Path
 
-import torch
+import numpy as np
+from safetensors.numpy import load
 from sqlalchemy import Engine
 
-from forecaster.artifact import Artifact, code_digest
-from forecaster.contract import Floats
+from forecaster.artifact import Artifact
 from forecaster.errors import ConfigError, NotTrained
-from forecaster.families import AnyFamily
-from forecaster.families.base import Network, Spec
-from forecaster.store.artifacts import Run, add_artifact, add_run, find_run, load_artifact
-from forecaster.training.config import TrainingConfig
-from forecaster.training.diagnostics import gradient_by_age
-from forecaster.training.export import export
-from forecaster.training.fit import Fitted, fit
-from forecaster.windows import Indices, Spans, Windows
+from forecaster.families.base import Spec
+from forecaster.store.artifacts import Run, add_artifact, add_run, find_run, load_artifact, load_start, load_weights
+from forecaster.training.export import Provenance
+from forecaster.training.fit import Task
+from forecaster.windows import Sample, Spans, Windows
 from pipelines import figures
 from pipelines.config import RunConfig
+from pipelines.jobs import Job
 from pipelines.snapshot import say_holes
 from pipelines.tracking import Notebook
+from pipelines.workers import Made, Order, carry_out, side_by_side
 
-_SHOWN = 256  # newest origins over which the gradient's reach is averaged
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training, stated completely."""
-
-    family: AnyFamily
-    training: TrainingConfig
-    train: Indices
-    validation: Indices | None
-    """Origins for early stopping; None to run `training.epochs` epochs."""
-
-    @property
-    def span(self) -> str:
-        """What the training is for: "train" to be scored, "refit" to be promoted."""
-        return "refit" if self.validation is None else "train"
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Trained:
     """A finished training."""
 
-    name: str
-    family: str
+    job: Job
     artifact: Artifact
     run: Run
     fresh: bool
     """False where it had been trained before on the same inputs."""
+    members: tuple["Trained", ...] = ()
+    """The seeds, or the models of a pool."""
+
+    @property
+    def name(self) -> str:
+        return self.job.family.name
+
+    @property
+    def family(self) -> str:
+        return self.job.family.family
+
+    @property
+    def seconds(self) -> float:
+        """What it took, its members included."""
+        return self.run.train_seconds + sum(member.seconds for member in self.members)
+
+    @property
+    def seeds(self) -> tuple["Trained", ...]:
+        """The fits of a model's seeds, where it has several."""
+        return tuple(member for member in self.members if member.job.family == self.job.family)
 
 
 @dataclass(frozen=True)
@@ -65,39 +68,45 @@ class Bench:
     notebook: Notebook
     config: RunConfig
     snapshot: str
-    windows: Windows
+    universe: tuple[Windows, ...]
     now: datetime
+    checkpoints: Path
+    """Where unfinished fits are kept."""
+    workers: int = 1
 
-    def key(self, job: Job) -> str:
-        """Digest of all that decides the outcome: data, code, configuration and spans."""
-        sessions = self.windows.sessions
-        spans = [
-            None if origins is None else [str(sessions[origins[0]]), str(sessions[origins[-1]])]
-            for origins in (job.train, job.validation)
-        ]
+    @property
+    def spec(self) -> Spec:
+        """What families are built for."""
+        target = self.config.target
+        return Spec(self.config.window, target.horizon, target.kind, len(target.symbols))
+
+    @cached_property
+    def data(self) -> str:
+        """Digest of what is trained on and what for."""
         parts = {
             "snapshot": self.snapshot,
-            "code": code_digest(),
             "features": self.config.features.digest,
             "target": self.config.target.model_dump(),
             "window": self.config.window.model_dump(),
-            "model": job.family.model_dump(),
-            "training": job.training.model_dump(),
-            "spans": spans,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
+    def key(self, job: Job) -> str:
+        """A job's name in the store."""
+        return job.key(self.data)
+
 
 def find(bench: Bench, job: Job) -> Trained | None:
-    """The finished training of a job, verified; None where there is none."""
+    """The finished training of a job, verified; None where it or a part of it is missing."""
+    members = tuple(find(bench, member) for member in job.members)
     run = find_run(bench.engine, bench.key(job))
-    if run is None:
+    if run is None or None in members:
         return None
-    artifact = load_artifact(bench.engine, run.digest)
-    return Trained(job.family.name, job.family.family, artifact, run, fresh=False)
+    there = tuple(member for member in members if member is not None)
+    return Trained(job, load_artifact(bench.engine, run.digest), run, fresh=False, members=there)
 
 
-def require(bench: Bench, jobs: list[Job]) -> list[Trained]:
+def require(bench: Bench, jobs: Iterable[Job]) -> list[Trained]:
     """The finished trainings of all jobs.
 
     Raises:
@@ -110,31 +119,10 @@ def require(bench: Bench, jobs: list[Job]) -> list[Trained]:
     return [trained for _, trained in found if trained is not None]
 
 
-def train(bench: Bench, job: Job, progress_bar: bool = False) -> Trained:
-    """Train one job, or find that it was trained already."""
-    done = find(bench, job)
-    if done is not None:
-        return done
-    # These networks are small: a second thread costs more than it brings as soon as anything else runs.
-    torch.set_num_threads(1)
-    spec = Spec(bench.config.window, bench.config.target.horizon)
-    start = time.perf_counter()
-    fitted = fit(job.family, spec, job.training, bench.windows, job.train, job.validation, progress_bar)
-    seconds = time.perf_counter() - start
-    artifact = export(fitted, job.family, spec, job.training, bench.config.target, bench.snapshot,
-                      bench.config.features.digest, bench.windows,
-                      job.train, job.validation)  # fmt: skip
-    run_id = _note(bench, job, fitted, artifact)
-    run = Run(bench.key(job), artifact.digest, run_id, seconds)
-    with bench.engine.begin() as connection:
-        add_artifact(connection, artifact, bench.now)
-        add_run(connection, run, bench.now)
-    return Trained(job.family.name, job.family.family, artifact, run, fresh=True)
-
-
 def scored_jobs(bench: Bench, spans: Spans) -> list[Job]:
     """The run's models, each to be trained for scoring."""
-    return [Job(model, bench.config.training, spans.train, spans.validation) for model in bench.config.models]
+    task = Task(spans.train, spans.validation)
+    return [Job.of(model, bench.config.training, task) for model in bench.config.models]
 
 
 def select(bench: Bench, spans: Spans, names: Sequence[str]) -> list[Job]:
@@ -151,36 +139,100 @@ def select(bench: Bench, spans: Spans, names: Sequence[str]) -> list[Job]:
     return [job for job in jobs if not names or {job.family.name, job.family.family} & set(names)]
 
 
-def train_all(bench: Bench, jobs: Sequence[Job], say: Callable[[str], None], progress_bar: bool) -> list[Trained]:
-    """Train jobs one after the other, saying how each went."""
-    holes = say_holes(bench.windows)
-    if holes:
-        say(holes)
-    done = []
-    for number, job in enumerate(jobs, start=1):
-        one = train(bench, job, progress_bar)
-        took = (
-            f"{one.run.train_seconds:.1f} s, {one.artifact.manifest.epochs} epochs" if one.fresh else "trained before"
-        )
-        say(f"trained   {number}/{len(jobs)} {one.name}: {took}")
-        done.append(one)
-    return done
+def train_all(bench: Bench, jobs: Sequence[Job], say: Say, progress_bar: bool = False) -> list[Trained]:
+    """Train jobs, what is independent side by side, saying how each fit went."""
+    for windows in bench.universe:
+        holes = say_holes(windows)
+        if holes:
+            say(holes)
+    nodes = {bench.key(node): node for job in jobs for node in job.nodes()}
+    waiting = {key: node for key, node in nodes.items() if find(bench, node) is None}
+    fresh, total = set(waiting), len(waiting)
+    while waiting:
+        ready = {
+            key: node
+            for key, node in waiting.items()
+            if not {bench.key(member) for member in node.members} & set(waiting)
+        }
+        alone = progress_bar and (bench.workers == 1 or len(ready) == 1)
+        orders = [_order(bench, node, alone) for node in ready.values()]
+        for order, made in side_by_side(carry_out, orders, bench.workers):
+            _record(bench, order.job, made, jobs)
+            del waiting[bench.key(order.job)]
+            took = f"{made.seconds:.1f} s, {made.artifact.manifest.epochs} epochs"
+            say(f"trained   {total - len(waiting)}/{total} {order.job.label}: {took}")
+    return [_marked(bench, trained, fresh) for trained in require(bench, jobs)]
 
 
-def refit_job(bench: Bench, family: AnyFamily, epochs: int) -> Job:
-    """The same recipe on the whole snapshot, for as many epochs as the scored fit needed."""
-    training = bench.config.training.model_copy(update={"epochs": max(epochs, 1)})
-    return Job(family, training, bench.windows.span(None, None), None)
+def train(bench: Bench, job: Job, progress_bar: bool = False) -> Trained:
+    """Train one job, or find that it was trained already."""
+    return train_all(bench, [job], lambda _: None, progress_bar)[0]
 
 
-def _note(bench: Bench, job: Job, fitted: Fitted, artifact: Artifact) -> str:
-    gradient: Floats | None = None
-    if isinstance(fitted.model, Network):
-        gradient = gradient_by_age(fitted.model, bench.windows, job.train[-_SHOWN:])
+def refit_job(bench: Bench, trained: Trained) -> Job:
+    """The same recipe on the whole snapshot, each fit for as many epochs as the scored one needed."""
+    whole = Task(tuple(Sample(windows, windows.span(None, None)) for windows in bench.universe))
+    return _refit(bench, trained, whole)
+
+
+def _refit(bench: Bench, trained: Trained, task: Task) -> Job:
+    epochs = max(trained.artifact.manifest.epochs, 1)
+    training = trained.job.training.model_copy(update={"epochs": epochs})
+    job = replace(trained.job, training=training, task=task)
+    if not trained.members:
+        return job
+    shares = load(load_weights(bench.engine, trained.run.key))["share"]
+    members = tuple(_refit(bench, member, task) for member in trained.members)
+    return replace(job, members=members, shares=tuple(float(share) for share in shares))
+
+
+def _marked(bench: Bench, trained: Trained, fresh: set[str]) -> Trained:
+    return replace(trained, fresh=bench.key(trained.job) in fresh)
+
+
+def _order(bench: Bench, job: Job, progress_bar: bool) -> Order:
+    members = [trained for trained in (find(bench, member) for member in job.members) if trained is not None]
+    start, made_from = None, tuple(member.artifact.digest for member in members)
+    if job.training.start is not None and not members:
+        start, made_from = load_start(bench.engine, job.training.start), (job.training.start,)
+    provenance = Provenance(
+        job.family, job.training, bench.config.target, bench.snapshot, bench.config.features.digest, made_from
+    )
+    return Order(
+        job,
+        bench.spec,
+        provenance,
+        below=tuple(load_weights(bench.engine, member.run.key) for member in members),
+        epochs=max((member.artifact.manifest.epochs for member in members), default=0),
+        start=start,
+        checkpoints=bench.checkpoints / bench.key(job)[:16],
+        progress_bar=progress_bar,
+    )
+
+
+def _record(bench: Bench, job: Job, made: Made, jobs: Sequence[Job]) -> None:
+    """Keep what was made, in the notebook and in the store."""
+    run_id = _note(bench, job, made, jobs)
+    run = Run(bench.key(job), made.artifact.digest, run_id, made.seconds)
+    with bench.engine.begin() as connection:
+        add_artifact(connection, made.artifact, bench.now)
+        add_run(connection, run, made.tensors, bench.now)
+
+
+def _note(bench: Bench, job: Job, made: Made, jobs: Sequence[Job]) -> str:
+    """A seed is a run under its model's; a model's own run holds the graph and the figures."""
+    model = job in jobs
+    above = None if model else next((whole for node in jobs for whole in node.nodes() if job in whole.members), None)
+    parent = None if above is None else bench.notebook.open(bench.key(above), f"{above.label} {above.span}")
+    run_id = bench.notebook.open(bench.key(job), f"{job.label} {job.span}", parent)
     drawn = {}
-    if gradient is not None:
-        drawn["training"] = figures.training_curves({job.family.name: fitted.history})
-        drawn["gradient"] = figures.gradient_through_time({job.family.name: gradient})
-    by_age = [] if gradient is None else gradient.tolist()
+    if model and made.history:
+        drawn["training"] = figures.training_curves({job.label: made.history})
+    if model and made.gradient:
+        drawn["gradient"] = figures.gradient_through_time({job.label: np.array(made.gradient)})
+    tags = {"span": job.span, "seed": str(job.seed), "members": str(len(job.members))}
     now_ms = int(bench.now.timestamp() * 1000)
-    return bench.notebook.log_training(artifact, job.span, fitted.history, by_age, drawn, now_ms)
+    bench.notebook.log_training(run_id, made.artifact, tags, made.history, made.gradient, drawn, now_ms)
+    if model:
+        bench.notebook.log_model(run_id, made.artifact)
+    return run_id

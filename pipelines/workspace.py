@@ -15,7 +15,7 @@ from forecaster.store.database import connect, migrate
 from forecaster.windows import Spans, Windows, split
 from pipelines.config import RunConfig
 from pipelines.home import Home
-from pipelines.snapshot import Snapshot, load_windows, require_venue, snapshot
+from pipelines.snapshot import Snapshot, load_universe, require_venue, snapshot
 from pipelines.sources.base import Surroundings
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ class Workspace:
     now: datetime
     recorded_only: bool = False
     """Build on nothing of which it is only assumed when it could be known."""
+    workers: int = 1
+    """Trainings side by side."""
 
     @cached_property
     def engine(self) -> Engine:
@@ -65,15 +67,15 @@ class Workspace:
         return snapshot(self.engine, self.config.data, self.home.snapshots, self.now, self.recorded_only)
 
     @cached_property
-    def windows(self) -> Windows:
-        """Windows over the snapshot as it was written."""
-        return load_windows(self.home.snapshots, self.snapshot.digest, self.config)
+    def universe(self) -> tuple[Windows, ...]:
+        """Windows over the snapshot as it was written, a symbol each."""
+        return load_universe(self.home.snapshots, self.snapshot.digest, self.config)
 
     @cached_property
     def spans(self) -> Spans:
         """Training, validation and test origins."""
         dates = self.config.split
-        return split(self.windows, dates.validation_from, dates.test_from, dates.test_until)
+        return split(self.universe, dates.validation_from, dates.test_from, dates.test_until)
 
     @cached_property
     def notebook(self) -> "Notebook":
@@ -87,7 +89,10 @@ class Workspace:
         """What trainings share."""
         from pipelines.train import Bench
 
-        return Bench(self.engine, self.notebook, self.config, self.snapshot.digest, self.windows, self.now)
+        return Bench(
+            self.engine, self.notebook, self.config, self.snapshot.digest, self.universe, self.now,
+            self.home.checkpoints, self.workers,
+        )  # fmt: skip
 
     def trained(self) -> "list[Trained]":
         """Every model of the run, trained before.

@@ -78,7 +78,7 @@ class ChampionEngine:
     @property
     def symbols(self) -> list[str]:
         """Symbols that have a champion."""
-        return sorted({one.runtime.manifest.target.symbol for one in self.loaded})
+        return sorted({symbol for one in self.loaded for symbol in one.runtime.manifest.target.symbols})
 
     def restore(self) -> None:
         """Load the last good champions from disk."""

@@ -28,9 +28,9 @@ def latest_forecast(store: Engine, symbol: str, today: date) -> Forecast:
         ForecastMissing: It has, but nothing was issued.
         OutputInvalid: What was issued is no forecast.
     """
-    instrument = find_instrument(store, symbol)
-    entries = ledger.latest(store, instrument.symbol)
+    entries = ledger.latest(store, symbol)
     if not entries:
+        find_instrument(store, symbol)
         raise ForecastMissing(symbol)
     issued = entries[0]
     decision, manifest = _promotion(store, issued)
@@ -43,7 +43,7 @@ def latest_forecast(store: Engine, symbol: str, today: date) -> Forecast:
         issued_at=issued.issued_at,
         model=Model(family=manifest.family, version=issued.version, digest=issued.digest),
         levels=list(manifest.levels),
-        steps=[_step(entry, len(manifest.levels)) for entry in entries],
+        steps=[_step(entry, manifest) for entry in entries],
         age_days=age,
         stale=age > _FRESH_DAYS or _was_missed(store, symbol),
         no_skill=not decision["passed"],
@@ -57,17 +57,17 @@ def _was_missed(store: Engine, symbol: str) -> bool:
     return last is not None and last.status != "ok" and last.stale_since is not None
 
 
-def _step(entry: Entry, levels: int) -> Step:
+def _step(entry: Entry, manifest: Manifest) -> Step:
     returns: Floats = np.asarray(entry.quantiles, dtype=np.float64)
-    if returns.shape != (levels,):
-        raise OutputInvalid(entry.digest, f"{len(returns)} quantiles, not {levels}")
+    if returns.shape != (len(manifest.levels),):
+        raise OutputInvalid(entry.digest, f"{len(returns)} quantiles, not {len(manifest.levels)}")
     with np.errstate(over="ignore", invalid="ignore"):
-        prices = entry.origin_close * np.exp(returns)
+        prices = manifest.target.outcome(entry.origin_close, returns)
     if not (np.isfinite(returns).all() and np.isfinite(prices).all()):
         raise OutputInvalid(entry.digest, "a quantile is not finite")
     if (np.diff(returns) < 0).any():
         raise OutputInvalid(entry.digest, "quantiles cross")
-    if (prices <= 0).any():
+    if manifest.target.kind == "return" and (prices <= 0).any():
         raise OutputInvalid(entry.digest, "a price is not positive")
     return Step(
         horizon=entry.horizon,

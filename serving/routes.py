@@ -54,7 +54,7 @@ def forecast(symbol: Named, engine: Engine, now: Now) -> Forecast:
 )
 async def champion(engine: Engine, symbol: Symbol = None) -> ChampionAnswer:
     """What it is, what it was trained on, when and why it was put in charge."""
-    found = [one for one in engine.loaded if symbol in (None, one.runtime.manifest.target.symbol)]
+    found = [one for one in engine.loaded if symbol is None or symbol in one.runtime.manifest.target.symbols]
     if not found:
         raise NoChampion(symbol or "any target")
     if len(found) > 1:
@@ -93,7 +93,7 @@ def _describe(loaded: Loaded) -> ChampionAnswer:
     champion, manifest = loaded.champion, loaded.runtime.manifest
     return ChampionAnswer(
         target=champion.target,
-        symbol=manifest.target.symbol,
+        symbols=list(manifest.target.symbols),
         horizon=manifest.target.horizon,
         family=manifest.family,
         name=manifest.name,

@@ -55,7 +55,7 @@ class ChampionAnswer(Frozen):
     """The model in charge of a target."""
 
     target: str = Field(description="Symbol, kind and longest horizon.", examples=["^IXIC-return-5"])
-    symbol: str = Field(description="What it forecasts.", examples=["^IXIC"])
+    symbols: list[str] = Field(description="What it forecasts.", examples=[["^IXIC"]])
     horizon: int = Field(description="Sessions ahead.", examples=[5])
     family: str = Field(description="Kind of model.", examples=["lstm"])
     name: str = Field(description="Name of its run.", examples=["demo"])

@@ -8,14 +8,32 @@ from typing import Annotated
 from pydantic import Field
 
 from forecaster.families.ar import ArFamily
+from forecaster.families.garch import GarchFamily
 from forecaster.families.gru import GruFamily
+from forecaster.families.har import HarFamily
 from forecaster.families.lstm import LstmFamily
 from forecaster.families.mlp import MlpFamily
 from forecaster.families.naive import NaiveFamily
+from forecaster.families.ngram import NgramFamily
+from forecaster.families.pool import PoolFamily
 from forecaster.families.rnn import RnnFamily
+from forecaster.families.seq2seq import Seq2SeqFamily
 from forecaster.families.transformer import TransformerFamily
 
 AnyFamily = Annotated[
-    NaiveFamily | ArFamily | MlpFamily | RnnFamily | LstmFamily | GruFamily | TransformerFamily,
+    NaiveFamily
+    | NgramFamily
+    | ArFamily
+    | GarchFamily
+    | HarFamily
+    | MlpFamily
+    | RnnFamily
+    | LstmFamily
+    | GruFamily
+    | Seq2SeqFamily
+    | TransformerFamily
+    | PoolFamily,
     Field(discriminator="family"),
 ]
+
+PoolFamily.model_rebuild(_types_namespace={"AnyFamily": AnyFamily})  # a pool's members are families themselves

@@ -12,7 +12,7 @@ from typing import Literal
 
 from torch import nn
 
-from forecaster.families.base import Network, Spec
+from forecaster.families.base import Readout
 from forecaster.families.recurrent import Recurrent, RecurrentFamily
 
 
@@ -21,6 +21,6 @@ class GruFamily(RecurrentFamily):
 
     family: Literal["gru"] = "gru"
 
-    def build(self, spec: Spec) -> Network:
-        cell = nn.GRU(len(spec.window.channels), self.hidden, self.layers, batch_first=True)
-        return Network(spec, Recurrent(cell, self.dropout, spec.horizon))
+    def body(self, inputs: int, horizon: int, size: int) -> nn.Module:
+        cell = nn.GRU(inputs, self.hidden, self.layers, batch_first=True)
+        return Recurrent(cell, self.dropout, Readout(self.hidden, horizon, size))

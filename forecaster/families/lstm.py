@@ -13,7 +13,7 @@ from typing import Literal
 
 from torch import nn
 
-from forecaster.families.base import Network, Spec
+from forecaster.families.base import Readout
 from forecaster.families.recurrent import Recurrent, RecurrentFamily
 
 
@@ -22,6 +22,6 @@ class LstmFamily(RecurrentFamily):
 
     family: Literal["lstm"] = "lstm"
 
-    def build(self, spec: Spec) -> Network:
-        cell = nn.LSTM(len(spec.window.channels), self.hidden, self.layers, batch_first=True)
-        return Network(spec, Recurrent(cell, self.dropout, spec.horizon))
+    def body(self, inputs: int, horizon: int, size: int) -> nn.Module:
+        cell = nn.LSTM(inputs, self.hidden, self.layers, batch_first=True)
+        return Recurrent(cell, self.dropout, Readout(self.hidden, horizon, size))

@@ -9,44 +9,45 @@ References:
     Y. Bengio et al., A neural probabilistic language model, JMLR 3 (2003), p. 1137.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from forecaster.families.base import Family, Network, Readout, Spec
+from forecaster.contract import Range
+from forecaster.families.base import Readout, TrainedFamily
 
 
-class MlpFamily(Family):
+class MlpFamily(TrainedFamily):
     """Configuration of the fixed-window network."""
 
     family: Literal["mlp"] = "mlp"
-    lags: int = Field(default=10, ge=1)
+    lags: Annotated[int, Range(2, 32, log=True)] = Field(default=10, ge=1)
     """Sessions it sees, at most the context."""
-    hidden: int = Field(default=32, ge=1)
+    hidden: Annotated[int, Range(4, 64, log=True)] = Field(default=32, ge=1)
     """Width of the hidden layer."""
-    dropout: float = Field(default=0.3, ge=0, lt=1)
+    dropout: Annotated[float, Range(0.0, 0.6)] = Field(default=0.3, ge=0, lt=1)
 
     @property
     def reach(self) -> int:
         return self.lags
 
-    def build(self, spec: Spec) -> Network:
-        return Network(spec, Mlp(len(spec.window.channels), self.lags, self.hidden, self.dropout, spec.horizon))
+    def body(self, inputs: int, horizon: int, size: int) -> nn.Module:
+        return Mlp(self, inputs, Readout(self.hidden, horizon, size))
 
 
 class Mlp(nn.Module):
-    """[B, T, C], keep -> [B, keep, H, P]."""
+    """[B, T, D], keep -> [B, keep, H, P]."""
 
-    def __init__(self, channels: int, lags: int, hidden: int, dropout: float, horizon: int) -> None:
+    def __init__(self, config: MlpFamily, inputs: int, readout: Readout) -> None:
         super().__init__()
-        self.lags = lags
-        self.hidden = nn.Conv1d(channels, hidden, lags)
-        self.dropout = nn.Dropout(dropout)
-        self.readout = Readout(hidden, horizon)
+        self.lags = config.lags
+        self.hidden = nn.Conv1d(inputs, config.hidden, config.lags)
+        self.dropout = nn.Dropout(config.dropout)
+        self.readout = readout
 
     def forward(self, inputs: Tensor, keep: int) -> Tensor:
-        recent = inputs[:, inputs.shape[1] - keep - self.lags + 1 :]  # [B, keep + lags - 1, C]
-        hidden = torch.tanh(self.hidden(recent.transpose(1, 2))).transpose(1, 2)  # [B, keep, D]
+        recent = inputs[:, inputs.shape[1] - keep - self.lags + 1 :]  # [B, keep + lags - 1, D]
+        hidden = torch.tanh(self.hidden(recent.transpose(1, 2))).transpose(1, 2)  # [B, keep, hidden]
         return self.readout(self.dropout(hidden))

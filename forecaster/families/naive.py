@@ -11,14 +11,16 @@ References:
     the historical simulation method for value-at-risk, Journal of Risk 1 (1998), p. 5 (filtered historical simulation).
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from forecaster.contract import LEVELS, MEDIAN
 from forecaster.families.base import Family, Model, Spec, ewma_scale
-from forecaster.windows import Indices, Windows
+from forecaster.windows import Sample
 
 _CHUNK = 512  # contexts held in memory at once
 
@@ -58,15 +60,20 @@ class Naive(Model):
         sigma = ewma_scale(context)[:, -1] if self.ewma else torch.ones_like(last) * self.constant
         return sigma * self.root_horizon
 
-    def estimate(self, windows: Windows, origins: Indices) -> None:
-        self.constant.copy_(torch.from_numpy(windows.known(int(origins[-1]))[:, 0]).square().mean().sqrt())
-        standardised = []
-        for start in range(0, len(origins), _CHUNK):
-            chunk = origins[start : start + _CHUNK]
-            sigma = self._scale(torch.from_numpy(windows.contexts(chunk)))
-            standardised.append(torch.from_numpy(windows.targets[chunk]) / sigma)
-        table = torch.quantile(torch.cat(standardised), torch.tensor(LEVELS, dtype=torch.float64), dim=0).T  # [H, Q]
+    def estimate(self, samples: Sequence[Sample]) -> None:
+        seen = np.concatenate([sample.windows.known(int(sample.origins[-1]))[:, 0] for sample in samples])
+        self.constant.copy_(torch.from_numpy(seen).square().mean().sqrt())
+        standardised = torch.cat([self._standardised(sample) for sample in samples])
+        table = torch.quantile(standardised, torch.tensor(LEVELS, dtype=torch.float64), dim=0).T  # [H, Q]
         self.table.copy_(table if self.drift else table - table[:, MEDIAN : MEDIAN + 1])
+
+    def _standardised(self, sample: Sample) -> Tensor:
+        """Targets in units of the scale at their origin [N, H]."""
+        parts = []
+        for chunk in np.split(sample.origins, range(_CHUNK, len(sample.origins), _CHUNK)):
+            sigma = self._scale(torch.from_numpy(sample.windows.contexts(chunk)))
+            parts.append(torch.from_numpy(sample.windows.targets[chunk]) / sigma)
+        return torch.cat(parts)
 
     def forward(self, context: Tensor) -> tuple[Tensor]:
         return (self._scale(context)[..., None] * self.table,)

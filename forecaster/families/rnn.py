@@ -10,11 +10,12 @@ References:
     IEEE Trans. Neural Networks 5 (1994), p. 157.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import nn
 
-from forecaster.families.base import Network, Spec
+from forecaster.contract import Choice
+from forecaster.families.base import Readout
 from forecaster.families.recurrent import Recurrent, RecurrentFamily
 
 
@@ -22,10 +23,8 @@ class RnnFamily(RecurrentFamily):
     """Configuration of the Elman network."""
 
     family: Literal["rnn"] = "rnn"
-    nonlinearity: Literal["tanh", "relu"] = "tanh"
+    nonlinearity: Annotated[Literal["tanh", "relu"], Choice()] = "tanh"
 
-    def build(self, spec: Spec) -> Network:
-        cell = nn.RNN(
-            len(spec.window.channels), self.hidden, self.layers, nonlinearity=self.nonlinearity, batch_first=True
-        )
-        return Network(spec, Recurrent(cell, self.dropout, spec.horizon))
+    def body(self, inputs: int, horizon: int, size: int) -> nn.Module:
+        cell = nn.RNN(inputs, self.hidden, self.layers, nonlinearity=self.nonlinearity, batch_first=True)
+        return Recurrent(cell, self.dropout, Readout(self.hidden, horizon, size))

@@ -14,25 +14,26 @@ References:
 """
 
 import math
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from forecaster.families.base import PARAMETERS, Family, Network, Spec
+from forecaster.contract import Choice, Range
+from forecaster.families.base import TrainedFamily
 
 
-class TransformerFamily(Family):
+class TransformerFamily(TrainedFamily):
     """Configuration of the Transformer."""
 
     family: Literal["transformer"] = "transformer"
-    width: int = Field(default=32, ge=2)
+    width: Annotated[int, Choice((8, 16, 32, 64))] = Field(default=32, ge=2)
     """D; each of the heads gets an even share of it."""
-    heads: int = Field(default=4, ge=1)
-    layers: int = Field(default=1, ge=1)
+    heads: Annotated[int, Choice((1, 2, 4))] = Field(default=4, ge=1)
+    layers: Annotated[int, Range(1, 3)] = Field(default=1, ge=1)
     """Encoder layers; the decoder has one."""
-    dropout: float = Field(default=0.1, ge=0, lt=1)
+    dropout: Annotated[float, Range(0.0, 0.5)] = Field(default=0.1, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:
@@ -40,8 +41,8 @@ class TransformerFamily(Family):
             raise ValueError(f"width {self.width} must be a multiple of twice the heads, {2 * self.heads}")
         return self
 
-    def build(self, spec: Spec) -> Network:
-        return Network(spec, Transformer(len(spec.window.channels), self, spec.horizon))
+    def body(self, inputs: int, horizon: int, size: int) -> nn.Module:
+        return Transformer(self, inputs, horizon, size)
 
 
 def rotate(vectors: Tensor, positions: Tensor) -> Tensor:
@@ -71,15 +72,25 @@ class Attention(nn.Module):
 
     def forward(self, asking: Tensor, memory: Tensor) -> Tensor:
         """asking [B, S, G, D] (G questions at each of the last S positions), memory [B, T, D] -> [B, S, G, D]."""
+        query, key, value, past = self._read(asking, memory)
+        mixed = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=past)
+        return self.out(mixed.transpose(1, 2).flatten(-2)).unflatten(1, tuple(asking.shape[1:3]))
+
+    def weights(self, asking: Tensor, memory: Tensor) -> Tensor:
+        """Share of each session in the answers [B, S, G, heads, T]: sums to 1 over T, 0 after the position asked at."""
+        query, key, _, past = self._read(asking, memory)
+        likeness = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])  # [B, h, S * G, T]
+        shares = torch.softmax(likeness.masked_fill(~past, -math.inf), dim=-1)
+        return torch.unflatten(shares, 2, asking.shape[1:3]).permute(0, 2, 3, 1, 4)
+
+    def _read(self, asking: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Query [B, h, S * G, d], key and value [B, h, T, d], and which sessions each question may see [S * G, T]."""
         length, kept, questions = memory.shape[1], asking.shape[1], asking.shape[2]
         positions = torch.arange(length, device=memory.device)
         asked_at = positions[length - kept :, None].expand(kept, questions).reshape(-1)  # [S * G]
-        query = self.query(asking.flatten(1, 2)).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [B, h, S * G, d]
-        key, value = self.key_value(memory).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)  # [B, h, T, d]
-        mixed = nn.functional.scaled_dot_product_attention(
-            rotate(query, asked_at), rotate(key, positions), value, attn_mask=positions <= asked_at[:, None]
-        )
-        return self.out(mixed.transpose(1, 2).flatten(-2)).unflatten(1, (kept, questions))
+        query = self.query(asking.flatten(1, 2)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        key, value = self.key_value(memory).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return rotate(query, asked_at), rotate(key, positions), value, positions <= asked_at[:, None]
 
 
 class SelfAttention(nn.Module):
@@ -131,27 +142,40 @@ class DecoderLayer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, asking: Tensor, memory: Tensor) -> Tensor:
-        asking = asking + self.dropout(self.among(self.norms[0](asking)))
+        asking = self._agree(asking)
         asking = asking + self.dropout(self.across(self.norms[1](asking), memory))
         return asking + self.dropout(self.feed_forward(asking))
 
+    def attention(self, asking: Tensor, memory: Tensor) -> Tensor:
+        """[B, S, H, heads, T]: how each question shares its attention among the sessions."""
+        return self.across.weights(self.norms[1](self._agree(asking)), memory)
+
+    def _agree(self, asking: Tensor) -> Tensor:
+        return asking + self.dropout(self.among(self.norms[0](asking)))
+
 
 class Transformer(nn.Module):
-    """[B, T, C], keep -> [B, keep, H, P]."""
+    """[B, T, D], keep -> [B, keep, H, P]."""
 
-    def __init__(self, channels: int, config: TransformerFamily, horizon: int) -> None:
+    def __init__(self, config: TransformerFamily, inputs: int, horizon: int, size: int) -> None:
         super().__init__()
-        self.embed = nn.Linear(channels, config.width)
+        self.embed = nn.Linear(inputs, config.width)
         self.encoder = nn.Sequential(*(EncoderLayer(config) for _ in range(config.layers)))
         self.norm = nn.LayerNorm(config.width)
         self.questions = nn.Parameter(torch.randn(horizon, config.width) * config.width**-0.5)
         self.decoder = DecoderLayer(config)
-        self.readout = nn.Linear(config.width, len(PARAMETERS))
+        self.readout = nn.Linear(config.width, size)
         nn.init.zeros_(self.readout.weight)  # an untrained network is an EWMA random walk
         nn.init.zeros_(self.readout.bias)
 
     def forward(self, inputs: Tensor, keep: int) -> Tensor:
-        memory = self.norm(self.encoder(self.embed(inputs)))  # [B, T, D]
-        now = memory[:, memory.shape[1] - keep :, None]  # [B, keep, 1, D]
-        asking = self.decoder(now + self.questions, memory)  # [B, keep, H, D]
-        return self.readout(asking)
+        return self.readout(self.decoder(*self._ask(inputs, keep)))
+
+    def attention(self, inputs: Tensor, keep: int) -> Tensor:
+        """[B, T, D], keep -> [B, keep, H, heads, T]: shares of the sessions in the answers, summing to 1 over T."""
+        return self.decoder.attention(*self._ask(inputs, keep))
+
+    def _ask(self, inputs: Tensor, keep: int) -> tuple[Tensor, Tensor]:
+        """Questions [B, keep, H, D] and the memory [B, T, D] that they are put to."""
+        memory = self.norm(self.encoder(self.embed(inputs)))
+        return memory[:, memory.shape[1] - keep :, None] + self.questions, memory

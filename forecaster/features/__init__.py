@@ -4,7 +4,7 @@ Row t of a channel depends on rows <= t of the panel only; tests change everythi
 """
 
 from forecaster.features.base import Feature, feature
-from forecaster.features.channels import Channels, compute, parse, subjects
+from forecaster.features.channels import Channels, column, compute, parse, subjects
 from forecaster.features.table import FEATURES
 
-__all__ = ["FEATURES", "Channels", "Feature", "compute", "feature", "parse", "subjects"]
+__all__ = ["FEATURES", "Channels", "Feature", "column", "compute", "feature", "parse", "subjects"]

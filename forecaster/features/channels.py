@@ -16,7 +16,9 @@ from forecaster.features.base import Feature
 from forecaster.features.table import FEATURES
 from forecaster.panel import Panel
 
-CHANNEL = re.compile(r"(?P<feature>[a-z][a-z0-9_]*)(?:\((?P<subject>[A-Z0-9^.\-=_]+)\))?")
+CHANNEL = re.compile(r"(?P<feature>[a-z][a-z0-9_]*)(?:\((?P<subject>[A-Z0-9^.\-=_]+|others)\))?")
+OTHERS = "others"
+"""Subject of a channel that is the mean over the target's other symbols: what the rest of a universe does."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,13 @@ class Channels:
     values: Floats
     """[T, C]."""
     close: Floats
-    """[T] of the target, adjusted for splits; NaN on a session without a bar."""
+    """[T] of the target, adjusted for splits; NaN on a session without a bar. A series' value."""
     traded: Floats
     """[T] of the target, as traded."""
     warm_up: int = 0
     """Sessions lost at the start of a panel."""
+    symbol: str = ""
+    """The target's."""
 
 
 def parse(channel: str, features: Mapping[str, Feature] = FEATURES) -> tuple[str, str | None]:
@@ -47,29 +51,58 @@ def parse(channel: str, features: Mapping[str, Feature] = FEATURES) -> tuple[str
     return match["feature"], match["subject"]
 
 
-def subjects(channels: Iterable[str], features: Mapping[str, Feature] = FEATURES) -> set[str]:
-    """Subjects other than the target that these channels read."""
-    return {subject for _, subject in (parse(channel, features) for channel in channels) if subject is not None}
+def subjects(
+    channels: Iterable[str], features: Mapping[str, Feature] = FEATURES, universe: Sequence[str] = ()
+) -> set[str]:
+    """Subjects other than the target that these channels read.
+
+    Arguments:
+        universe: The target's symbols, for channels of the others.
+    """
+    named = {subject for _, subject in (parse(channel, features) for channel in channels) if subject is not None}
+    return named - {OTHERS} | (set(universe) if OTHERS in named else set())
 
 
-def compute(panel: Panel, window: WindowSpec, features: Mapping[str, Feature] = FEATURES) -> Channels:
+def compute(
+    panel: Panel,
+    window: WindowSpec,
+    features: Mapping[str, Feature] = FEATURES,
+    universe: Sequence[str] = (),
+) -> Channels:
     """The window's channels on the panel, from the first session on which all of them have a value.
+
+    Arguments:
+        universe: The target's symbols, for channels of the others.
 
     Raises:
         ChannelHole: A channel has no value on a session after all of them had begun, or never begins.
         ConfigError: A feature's function fails, or answers anything but one number a session.
     """
     columns, warm_ups = [], []
-    for channel in window.channels:
+    for channel in window.features:
         name, subject = parse(channel, features)
-        columns.append(features[name](panel, subject or panel.symbol))
+        columns.append(column(panel, features[name], subject, universe))
         warm_ups.append(features[name].warm_up)
     values = np.column_stack(columns)
     ready = np.asarray(np.isfinite(values).all(axis=1))
     first = int(np.argmax(ready))
-    _require_no_holes(panel, window.channels, warm_ups, values, first)
-    close, traded = panel.column(panel.symbol, "close"), panel.traded("close")
-    return Channels(panel.sessions[first:], values[first:], close[first:], traded[first:], max(warm_ups))
+    _require_no_holes(panel, window.features, warm_ups, values, first)
+    close, traded = panel.column(panel.symbol, panel.measure), panel.traded(panel.measure)
+    return Channels(panel.sessions[first:], values[first:], close[first:], traded[first:], max(warm_ups), panel.symbol)
+
+
+def column(panel: Panel, feature: Feature, subject: str | None, universe: Sequence[str]) -> Floats:
+    """One channel [T]: of the target, of another subject, or the mean over the target's other symbols.
+
+    Raises:
+        ConfigError: The target has no other symbols.
+    """
+    if subject != OTHERS:
+        return feature(panel, subject or panel.symbol)
+    others = [symbol for symbol in universe if symbol != panel.symbol]
+    if not others:
+        raise ConfigError("[window] channels", "a channel of (others) needs a target of several symbols")
+    return np.asarray(np.mean([feature(panel, other) for other in others], axis=0))
 
 
 def _require_no_holes(panel: Panel, names: Sequence[str], warm_ups: Sequence[int], values: Floats, first: int) -> None:

@@ -6,9 +6,9 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine, insert, select
 
 from forecaster.artifact import Artifact, serialise
-from forecaster.errors import ArtifactMissing
+from forecaster.errors import ArtifactMissing, NotTrained
 from forecaster.store.database import reading
-from forecaster.store.schema import artifact, run
+from forecaster.store.schema import artifact, run, weights
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,28 @@ def load_artifact(engine: Engine, digest: str) -> Artifact:
     return Artifact.verify(digest, row.manifest, row.model)
 
 
-def add_run(connection: Connection, entry: Run, now: datetime) -> None:
-    """Record a finished training once."""
+def add_run(connection: Connection, entry: Run, tensors: bytes, now: datetime) -> None:
+    """Record a finished training once.
+
+    Arguments:
+        tensors: Its weights and buffers as safetensors, for trainings that go on from them.
+    """
     if connection.scalar(select(run.c.key).where(run.c.key == entry.key)) is None:
         connection.execute(insert(run).values(created_at=now, **vars(entry)))
+        connection.execute(insert(weights).values(key=entry.key, tensors=tensors))
+
+
+def load_weights(engine: Engine, key: str) -> bytes:
+    """Weights and buffers of a finished training, as safetensors.
+
+    Raises:
+        NotTrained: The store has none under that key.
+    """
+    with reading(engine).connect() as connection:
+        found = connection.scalar(select(weights.c.tensors).where(weights.c.key == key))
+    if found is None:
+        raise NotTrained([f"the run {key[:12]}"])
+    return bytes(found)
 
 
 def find_run(engine: Engine, key: str) -> Run | None:
@@ -54,3 +72,17 @@ def find_run(engine: Engine, key: str) -> Run | None:
     with reading(engine).connect() as connection:
         row = connection.execute(select(run).where(run.c.key == key)).one_or_none()
     return None if row is None else Run(row.key, row.digest, row.tracking_id, row.train_seconds)
+
+
+def load_start(engine: Engine, digest: str) -> bytes:
+    """Weights of the training that made an artifact, for another that goes on from them.
+
+    Raises:
+        ArtifactMissing: No training here made it.
+    """
+    query = select(weights.c.tensors).join(run, run.c.key == weights.c.key).where(run.c.digest == digest).limit(1)
+    with reading(engine).connect() as connection:
+        found = connection.scalar(query)
+    if found is None:
+        raise ArtifactMissing(digest)
+    return bytes(found)

@@ -27,7 +27,7 @@ class Entry:
     """Of the champion that made it."""
     origin_close: float
     quantiles: list[float]
-    """[Q] of the cumulative log return from the origin's close."""
+    """[Q] of the cumulative log return from the origin's close; of the change since the origin at a level target."""
     issued_at: datetime
 
 
@@ -48,10 +48,11 @@ def add_entries(engine: Engine, entries: Sequence[Entry]) -> int:
     return len(new)
 
 
-def issued(engine: Engine, target: str, origin: date, digest: str) -> list[Entry]:
-    """The forecast that an artifact issued for a target from an origin, by horizon; empty where there is none."""
-    mine = (forecast.c.target == target) & (forecast.c.origin == origin) & (forecast.c.digest == digest)
-    query = select(forecast).where(mine).order_by(forecast.c.horizon)
+def issued(engine: Engine, target: str, symbol: str, origin: date, digest: str) -> list[Entry]:
+    """The forecast of a symbol that an artifact issued from an origin, by horizon; empty where there is none."""
+    about = (forecast.c.target == target) & (forecast.c.symbol == symbol)
+    made = (forecast.c.origin == origin) & (forecast.c.digest == digest)
+    query = select(forecast).where(about & made).order_by(forecast.c.horizon)
     with reading(engine).connect() as connection:
         rows = connection.execute(query)
         return [Entry(**{key: value for key, value in row._mapping.items() if key != "id"}) for row in rows]
@@ -72,4 +73,4 @@ def latest(engine: Engine, symbol: str) -> list[Entry]:
     )
     with reading(engine).connect() as connection:
         head = connection.execute(newest).one_or_none()
-    return [] if head is None else issued(engine, head.target, head.origin, head.digest)
+    return [] if head is None else issued(engine, head.target, symbol, head.origin, head.digest)

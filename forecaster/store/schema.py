@@ -129,6 +129,13 @@ run = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 
+weights = Table(
+    "weights",
+    metadata,
+    Column("key", String(64), ForeignKey("run.key"), primary_key=True),
+    Column("tensors", LargeBinary, nullable=False),  # safetensors
+)
+
 promotion = Table(
     "promotion",
     metadata,
@@ -163,4 +170,21 @@ forecast = Table(
     Column("quantiles", JSON, nullable=False),
     Column("issued_at", UtcDateTime, nullable=False),
     UniqueConstraint("symbol", "origin", "target", "horizon", "digest", name="uq_forecast"),
+)
+
+tuning = Table(
+    "tuning",
+    metadata,
+    Column("study", String(64), primary_key=True),
+    Column("asked", Integer, primary_key=True),
+    Column("target", String(64), nullable=False, index=True),
+    Column("family", String(32), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("snapshot", String(64), nullable=False),
+    Column("trials", Integer, nullable=False),
+    Column("pruned", Integer, nullable=False),
+    Column("refused", Integer, nullable=False),
+    Column("best_skill", Float(53)),
+    Column("config", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
 )

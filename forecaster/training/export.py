@@ -3,6 +3,8 @@
 import hashlib
 import io
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -13,10 +15,10 @@ from forecaster.artifact import Artifact, Manifest, code_digest, golden_context
 from forecaster.contract import LEVELS, Target
 from forecaster.errors import ContractMismatch
 from forecaster.families import AnyFamily
-from forecaster.families.base import PARAMETERS, Model, Network, Spec
+from forecaster.families.base import Model, Spec
 from forecaster.training.config import TrainingConfig
-from forecaster.training.fit import Fitted
-from forecaster.windows import Indices, Windows
+from forecaster.training.fit import Fitted, Task
+from forecaster.windows import Sample, Windows
 
 PARITY = 1e-5
 """Largest |ONNX - torch| / (1 + |torch|) that is accepted."""
@@ -29,7 +31,7 @@ def to_onnx(model: Model, context: torch.Tensor) -> bytes:
     The exporter that traces is used: it takes 0.2 s a model where the newer one takes 5 to 9 s, emits the RNN
     operators, and writes one self-contained file.
     """
-    outputs = ["quantiles", "parameters"] if isinstance(model, Network) else ["quantiles"]
+    outputs = ["quantiles", "parameters"] if model.density else ["quantiles"]
     free = {"context": {0: "batch", 1: "length"}} | {name: {0: "batch"} for name in outputs}
     buffer = io.BytesIO()
     with warnings.catch_warnings():
@@ -62,30 +64,31 @@ def parity(model: Model, graph: bytes, context: torch.Tensor) -> float:
     )
 
 
-def export(
-    fitted: Fitted,
-    family: AnyFamily,
-    spec: Spec,
-    config: TrainingConfig,
-    target: Target,
-    snapshot: str,
-    features: str,
-    windows: Windows,
-    train: Indices,
-    validation: Indices | None,
-) -> Artifact:
-    """Seal a fitted model.
+@dataclass(frozen=True)
+class Provenance:
+    """What an artifact says it was made from."""
 
-    Arguments:
-        features: Digest of the user's own feature modules.
+    family: AnyFamily
+    training: TrainingConfig
+    target: Target
+    snapshot: str
+    """Digest of the data."""
+    features: str = ""
+    """Digest of the user's own feature modules."""
+    made_from: tuple[str, ...] = ()
+    """Digests of the artifacts it was made from."""
+
+
+def export(fitted: Fitted, spec: Spec, task: Task, provenance: Provenance) -> Artifact:
+    """Seal a fitted model.
 
     Raises:
         ContractMismatch: The graph does not answer as torch does, at batch 1 or 9.
     """
-    model = fitted.model
+    model, family = fitted.model, provenance.family
     golden = torch.from_numpy(golden_context(spec.window))
     graph = to_onnx(model, golden)
-    real = torch.from_numpy(windows.contexts(train[-9:]))
+    real = torch.from_numpy(task.train[0].windows.contexts(task.train[0].origins[-9:]))
     worst = max(parity(model, graph, golden), parity(model, graph, real))
     if worst > PARITY:
         raise ContractMismatch(family.name, f"ONNX within {PARITY} of torch", f"{worst:.1e}")
@@ -94,24 +97,31 @@ def export(
     manifest = Manifest(
         name=family.name,
         family=family.family,
-        target=target,
+        target=provenance.target,
         window=spec.window,
-        config={"model": family.model_dump(), "training": config.model_dump()},
-        snapshot=snapshot,
-        features=features,
-        trained_from=_session(windows, train[0]),
-        trained_until=_session(windows, train[-1] + spec.horizon),
-        chosen_until=None if validation is None else _session(windows, validation[-1] + spec.horizon),
+        config={"model": family.model_dump(mode="json"), "training": provenance.training.model_dump(mode="json")},
+        snapshot=provenance.snapshot,
+        features=provenance.features,
+        made_from=provenance.made_from,
+        trained_from=min(_session(sample.windows, sample.origins[0]) for sample in task.train),
+        trained_until=_last_target(task.train, spec.horizon),
+        chosen_until=_last_target(task.validation, spec.horizon) if task.validation else None,
+        remarks={name: round(value, 6) for name, value in model.remarks(task.validation).items()},
         epochs=fitted.epochs,
         code=code_digest(),
         levels=LEVELS,
-        density=PARAMETERS if isinstance(model, Network) else (),
+        density=model.density,
         parameters=sum(weight.numel() for weight in model.parameters()),
-        warm_up=windows.warm_up,
+        warm_up=max(sample.windows.warm_up for sample in task.train),
         model_sha256=hashlib.sha256(graph).hexdigest(),
         golden=tuple(tuple(row) for row in quantiles.tolist()),
     )
     return Artifact.seal(manifest, graph)
+
+
+def _last_target(samples: Sequence[Sample], horizon: int) -> date:
+    """Session of the last target that the samples' origins reach."""
+    return max(_session(sample.windows, sample.origins[-1] + horizon) for sample in samples)
 
 
 def _session(windows: Windows, index: np.intp) -> date:

@@ -1,20 +1,29 @@
 """Fitting a family on training origins, with early stopping on validation origins or for a stated number of epochs."""
 
 import logging
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Literal
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, IterableDataset
+from torch import Tensor
 
+from forecaster.errors import ConfigError
 from forecaster.families import AnyFamily
-from forecaster.families.base import Model, Network, Spec
+from forecaster.families.base import Carrying, Model, Network, Spec
+from forecaster.training.bar import Bar
+from forecaster.training.batches import Epochs, Table, held_out
+from forecaster.training.beginning import begin
+from forecaster.training.checkpoint import Checkpoint, checkpoint_path
 from forecaster.training.config import TrainingConfig
-from forecaster.training.learner import Batch, Learner
-from forecaster.windows import Blocks, Indices, Windows, blocks
+from forecaster.training.course import Course
+from forecaster.training.learner import Learner
+from forecaster.training.task import Task
+
+__all__ = ["Fitted", "Task", "fit"]
 
 log = logging.getLogger(__name__)
 
@@ -30,100 +39,94 @@ class Fitted:
     """Metrics by epoch."""
 
 
-class _Tiling(IterableDataset[Batch]):
-    """Batches of blocks that cover the span once an epoch, tiled from a new random offset each time."""
-
-    def __init__(self, windows: Windows, origins: Indices, config: TrainingConfig) -> None:
-        self.windows, self.origins, self.batch = windows, origins, config.batch
-        self.generator = np.random.default_rng(config.seed)
-
-    def __iter__(self) -> Iterator[Batch]:
-        offset = int(self.generator.integers(self.windows.spec.supervised))
-        tiled = blocks(self.windows, self.origins, offset)
-        order = self.generator.permutation(len(tiled.inputs))
-        for start in range(0, len(order), self.batch):
-            yield _batch(tiled, order[start : start + self.batch])
-
-
-class _Whole(IterableDataset[Batch]):
-    """One batch, always the same."""
-
-    def __init__(self, batch: Batch) -> None:
-        self.batch = batch
-
-    def __iter__(self) -> Iterator[Batch]:
-        yield self.batch
-
-
-def _batch(tiled: Blocks, rows: Indices) -> Batch:
-    return Batch(*(torch.from_numpy(part[rows]) for part in (tiled.inputs, tiled.targets, tiled.weight)))
-
-
-class _Best(pl.Callback):
-    """Keeps the metrics by epoch and the weights of the best validation epoch, in memory."""
-
-    def __init__(self) -> None:
-        self.history: list[dict[str, float]] = []
-        self.epoch, self.loss = 0, float("inf")
-        self.weights: dict[str, torch.Tensor] | None = None
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.history.append(metrics)
-        if metrics.get("validation_loss", float("inf")) < self.loss:
-            self.epoch, self.loss = len(self.history), metrics["validation_loss"]
-            self.weights = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-
-
 def fit(
     family: AnyFamily,
     spec: Spec,
     config: TrainingConfig,
-    windows: Windows,
-    train: Indices,
-    validation: Indices | None,
+    task: Task,
+    *,
+    seed: int,
+    start: Mapping[str, Tensor] | None = None,
+    checkpoints: Path | None = None,
     progress_bar: bool = False,
 ) -> Fitted:
-    """Fit one family; the same arguments give the same weights on the same processor.
+    """Fit one family from one seed; the same arguments give the same weights on the same processor.
+
+    Small networks want `torch.set_num_threads(1)`, which is the caller's to say.
 
     Arguments:
-        train: Training origins; nothing after the last one's target is read.
-        validation: Origins for early stopping; None to run `config.epochs` epochs and keep the last weights.
+        start: State of an earlier model of the same build, for the modes "warm" and "finetune".
+        checkpoints: Folder in which a fit that was killed is found again and goes on, to the same weights.
+
+    Raises:
+        ConfigError: The mode does not fit `start`, the family has no state to carry, or no epoch gave a finite loss.
     """
-    torch.manual_seed(config.seed)
+    torch.manual_seed(seed)
     model = family.build(spec)
-    model.estimate(windows, train)
     if not isinstance(model, Network):
+        model.estimate(task.train)
         return Fitted(model, epochs=0)
-    best = _Best()
-    callbacks: list[pl.Callback] = [best]
-    held_out: DataLoader[Batch] | None = None
-    if validation is not None:
-        tiled = blocks(windows, validation, 0)
-        held_out = DataLoader(_Whole(_batch(tiled, np.arange(len(tiled.inputs)))), batch_size=None)
-        callbacks.append(pl.callbacks.EarlyStopping("validation_loss", patience=config.patience))
+    if config.carry and not isinstance(model.body, Carrying):
+        raise ConfigError("[training] carry", f"{family.name} has no state to carry; leave carry out, or this model")
+    begin(model, config, task, start)
+    train = Table.of(task.train)
+    watched = Table.of(task.validation) if task.validation else None
+    learner = Learner(model, config)
+    course = Course(learner, Epochs(train, config, seed), held_out(watched, config.carry) if watched else [])
+    path = None
+    if checkpoints is not None:
+        stated = f"{family!r} {spec!r} {config!r} {seed}"
+        path = checkpoint_path(checkpoints, stated, (train, watched) if watched else (train,), start or {})
+    _train(learner, course, path, Bar(family.name, course) if progress_bar else None)
+    if course.weights is not None:
+        model.load_state_dict(course.weights)
+    elif not math.isfinite(course.losses[-1]):
+        raise ConfigError(
+            "[training] learning_rate", f"{family.name} ran away in epoch {len(course.history)}; lower it"
+        )
+    model.requires_grad_(True)
+    return Fitted(model.eval(), course.best or len(course.history), tuple(course.history))
+
+
+def _train(learner: Learner, course: Course, path: Path | None, bar: Bar | None) -> None:
+    """Run the epochs, from the checkpoint where there is one; nothing else on disk and no chatter."""
+    config = learner.config
+    callbacks: list[pl.Callback] = [course]
+    if path is not None:
+        callbacks.append(Checkpoint(path))
+    if bar is not None:
+        callbacks.append(bar)
     trainer = pl.Trainer(
         max_epochs=config.epochs,
         callbacks=callbacks,
-        gradient_clip_val=config.clip,
-        enable_progress_bar=progress_bar,
-        accelerator="cpu",
-        **_quiet(),
+        accelerator=config.accelerator,
+        devices=config.devices,
+        precision=precision(config),
+        enable_progress_bar=bar is not None,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
     )
-    learner = Learner(model, config)
-    trainer.fit(learner, DataLoader(_Tiling(windows, train, config), batch_size=None), held_out)
-    if best.weights is not None:
-        learner.load_state_dict(best.weights)
-    model.eval()
-    return Fitted(model, best.epoch or len(best.history), tuple(best.history))
+    resumed = path if path is not None and path.exists() else None
+    if resumed is not None:
+        log.info("going on from %s", resumed.name)
+    trainer.fit(learner, course.epochs, ckpt_path=resumed, weights_only=True)
+    if path is not None:
+        path.unlink(missing_ok=True)
 
 
-def _quiet() -> dict[str, Any]:
-    """Nothing on disk and no chatter: the run's record is MLflow's, the weights live in memory."""
-    return {
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_model_summary": False,
-        "num_sanity_val_steps": 0,
-        "log_every_n_steps": 1,
-    }
+def precision(config: TrainingConfig) -> Literal["32-true", "bf16-mixed"]:
+    """What Lightning is told: `auto` is bf16 where the processor has instructions for products of bf16.
+
+    Raises:
+        ConfigError: bf16 was asked for on a processor without them, where recurrent cells do not run in it at all.
+    """
+    if config.precision == "32-true":
+        return "32-true"
+    found = torch.cpu.get_capabilities()
+    if config.accelerator != "cpu" or found.get("amx_bf16") or found.get("avx512_bf16"):
+        return "bf16-mixed"
+    if config.precision == "auto":
+        return "32-true"
+    raise ConfigError("[training] precision", 'this processor has no bf16 products; write "32-true" or "auto"')

@@ -42,7 +42,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Market:
     return Market(
         facts,
         Calendar.of("XNYS", date(1998, 12, 1), date(2019, 12, 31)),
-        Target(symbol="^GSPC", venue="XNYS", horizon=3),
+        Target(symbols=("^GSPC",), venue="XNYS", horizon=3),
         WindowSpec(context=16, burn_in=11, channels=channels),
     )
 

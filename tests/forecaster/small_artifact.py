@@ -52,7 +52,7 @@ def manifest_of(model: bytes, golden: Floats | None = None, levels: tuple[float,
     fields = {
         "name": "small",
         "family": "naive",
-        "target": Target(symbol="T", venue="XNYS", horizon=HORIZON),
+        "target": Target(symbols=("T",), venue="XNYS", horizon=HORIZON),
         "window": WINDOW,
         "config": {"model": {"name": "small"}},
         "snapshot": "5" * 64,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -14,20 +14,44 @@ from forecaster.contract import Floats, Target, WindowSpec
 from forecaster.facts import FIELDS, Facts
 from forecaster.families import AnyFamily
 from forecaster.families.base import Model, Network, Spec
+from forecaster.families.distributions import Head
+from forecaster.families.garch import GarchFamily
+from forecaster.families.gru import GruFamily
+from forecaster.families.har import HarFamily
+from forecaster.families.lstm import LstmFamily
+from forecaster.families.naive import NaiveFamily
+from forecaster.families.pool import Pool
 from forecaster.features import Channels, compute
 from forecaster.panel import Panel, build_panel
 from forecaster.training.config import TrainingConfig
-from forecaster.training.export import export
-from forecaster.training.fit import Fitted, fit
-from forecaster.windows import Indices, Windows
+from forecaster.training.export import Provenance, export
+from forecaster.training.fit import Fitted, Task, fit
+from forecaster.windows import Indices, Sample, Windows
 
-_VARIANTS = {
+_VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "naive": ({}, {"scale": "empirical", "drift": True}),
     "ar": ({"order": 3},),
+    "garch": (
+        *({"variance": variance, "distribution": "t"} for variance in ("garch", "gjr", "egarch")),
+        *({"variance": "gjr", "distribution": distribution} for distribution in ("normal", "skewt")),
+    ),
     "rnn": ({"nonlinearity": "tanh"}, {"nonlinearity": "relu"}),
+    "lstm": tuple({"head": head} for head in get_args(Head)),
+    "pool": (
+        {"members": (HarFamily(name="har"), GruFamily(name="gru"), LstmFamily(name="lstm", head="student_t"))},
+        {"members": (NaiveFamily(name="naive"), GarchFamily(name="garch", distribution="skewt"))},
+    ),
 }
+
+
+def _name(options: dict[str, Any]) -> list[str]:
+    """What tells a variant from others."""
+    plain = [str(value) for value in options.values() if not isinstance(value, tuple)]
+    return plain or [member.family for members in options.values() for member in members]
+
+
 FAMILIES: tuple[AnyFamily, ...] = tuple(
-    member(name="-".join((member.model_fields["family"].default, *map(str, options.values()))), **options)
+    member(name="-".join((member.model_fields["family"].default, *_name(options))), **options)
     for member in get_args(get_args(AnyFamily)[0])
     for options in _VARIANTS.get(member.model_fields["family"].default, ({},))
 )
@@ -46,6 +70,10 @@ class Market:
     window: WindowSpec
 
     @property
+    def symbol(self) -> str:
+        return self.target.symbols[0]
+
+    @property
     def subjects(self) -> list[str]:
         return sorted(set(self.facts.subject.tolist()))
 
@@ -58,7 +86,7 @@ class Market:
         return self.windows_of(self.facts)
 
     def panel_of(self, facts: Facts) -> Panel:
-        return build_panel(facts, self.target.symbol, set(facts.subject.tolist()), self.calendar)
+        return build_panel(facts, self.symbol, set(facts.subject.tolist()), self.calendar)
 
     def windows_of(self, facts: Facts) -> Windows:
         return Windows.of(compute(self.panel_of(facts), self.window), self.window, self.target.horizon)
@@ -69,12 +97,17 @@ class Market:
 
 
 def seal(family: AnyFamily, fitted: Fitted, market: Market, windows: Windows, train: Indices) -> Artifact:
-    return export(fitted, family, market.spec, SHORT, market.target, "5" * 64, "", windows, train, None)
+    return export(fitted, market.spec, task(windows, train), Provenance(family, SHORT, market.target, "5" * 64))
 
 
 def trained(family: AnyFamily, market: Market, windows: Windows, train: Indices) -> Artifact:
     """Two epochs and out of the door."""
-    return seal(family, fit(family, market.spec, SHORT, windows, train, None), market, windows, train)
+    return seal(family, fit(family, market.spec, SHORT, task(windows, train), seed=0), market, windows, train)
+
+
+def task(windows: Windows, train: Indices, validation: Indices | None = None) -> Task:
+    """A training of one symbol."""
+    return Task((Sample(windows, train),), () if validation is None else (Sample(windows, validation),))
 
 
 def windows_from(returns: Floats, others: Floats, window: WindowSpec, horizon: int) -> Windows:
@@ -88,7 +121,8 @@ def stirred(family: AnyFamily, spec: Spec, windows: Windows, seed: int = 0) -> M
     """A model with no weight at zero, so that nothing is right only because it is silent."""
     torch.manual_seed(seed)
     model = family.build(spec)
-    model.estimate(windows, windows.span(None, None))
+    for part in model.pooled if isinstance(model, Pool) else [model]:
+        part.estimate([Sample(windows, windows.span(None, None))])
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(0.2 * torch.randn_like(weight))
@@ -136,8 +170,8 @@ def made_up(sessions: int = 170, seed: int = 7) -> Market:
     return Market(
         facts,
         calendar,
-        Target(symbol="TGT", venue="XNYS", horizon=3),
-        WindowSpec(context=16, burn_in=11, channels=channels),
+        Target(symbols=("TGT",), venue="XNYS", horizon=3),
+        WindowSpec(context=28, burn_in=23, channels=channels),
     )
 
 

@@ -5,22 +5,24 @@ import onnxruntime
 import pytest
 import pytorch_lightning as pl
 import torch
-from small_market import FAMILIES, SHORT, Market, is_trained, seal, stirred, trained, windows_from
+from small_market import FAMILIES, SHORT, Market, is_trained, seal, stirred, task, trained, windows_from
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from forecaster.contract import LEVELS, MEDIAN, Target, WindowSpec
-from forecaster.families.base import PARAMETERS, JohnsonSU, Model, Network, Spec
+from forecaster.densities import width
+from forecaster.families.base import Model, Network, Spec
+from forecaster.families.distributions import JohnsonSU
 from forecaster.training.config import TrainingConfig
-from forecaster.training.diagnostics import gradient_by_age
+from forecaster.diagnostics.gradient import gradient_by_age
 from forecaster.training.export import to_onnx
 from forecaster.training.fit import fit
 from forecaster.training.learner import Batch, Learner
 from forecaster.windows import Windows, blocks
 
-WINDOW = WindowSpec(context=20, burn_in=12, channels=("log_return", "log_range", "change(M)"))
+WINDOW = WindowSpec(context=32, burn_in=24, channels=("log_return", "log_range", "change(M)"))
 SPEC = Spec(WINDOW, horizon=3)
-TARGET = Target(symbol="T", venue="XNYS", horizon=3)
+TARGET = Target(symbols=("T",), venue="XNYS", horizon=3)
 TRAINED = [family for family in FAMILIES if is_trained(family, SPEC)]
 
 
@@ -74,7 +76,8 @@ def test_the_union_is_covered():
 def test_shapes_are_those_of_the_contract(family):
     found = answer(stirred(family, SPEC, WINDOWS), CONTEXTS[:5])
     assert found[0].shape == (5, 3, len(LEVELS))
-    assert [one.shape for one in found[1:]] == ([(5, 3, len(PARAMETERS))] if is_trained(family, SPEC) else [])
+    model = family.build(SPEC)
+    assert [one.shape for one in found[1:]] == ([(5, 3, width(model.density))] if model.density else [])
     assert all(torch.isfinite(one).all() for one in found)
 
 
@@ -88,7 +91,7 @@ def test_quantiles_rise_with_the_level_for_any_context(family, size):
 
 @every_family
 def test_a_price_that_never_moves_has_a_forecast(family):
-    quantiles = answer(stirred(family, SPEC, WINDOWS), torch.zeros(1, 20, 3))[0]
+    quantiles = answer(stirred(family, SPEC, WINDOWS), torch.zeros(1, 32, 3))[0]
     assert torch.isfinite(quantiles).all()
 
 
@@ -135,7 +138,7 @@ def test_the_random_walk_has_no_drift_unless_it_is_asked_for():
 
 
 @every_family
-@pytest.mark.parametrize(("count", "length"), [(1, 20), (9, 20), (9, 13), (1, 12)])
+@pytest.mark.parametrize(("count", "length"), [(1, 32), (9, 32), (9, 25), (1, 24)])
 def test_onnx_answers_as_torch_does(family, count, length):
     model = stirred(family, SPEC, WINDOWS)
     session = onnxruntime.InferenceSession(to_onnx(model, CONTEXTS[:1]), providers=["CPUExecutionProvider"])
@@ -218,7 +221,7 @@ def test_training_learns_a_series_that_can_be_learned(family):
     returns = 0.01 * np.sin(2 * np.pi * np.arange(240) / 8) + 0.001 * rng.standard_normal(240)
     windows = windows_from(returns, 0.1 * rng.standard_normal((240, 2)), WINDOW, SPEC.horizon)
     config = TrainingConfig(epochs=12, batch=4, learning_rate=1e-2)
-    history = fit(family, SPEC, config, windows, windows.span(None, None), None).history
+    history = fit(family, SPEC, config, task(windows, windows.span(None, None)), seed=0).history
     losses = [epoch["train_loss"] for epoch in history]
     assert len(losses) == 12
     assert losses[-1] < losses[0] - 0.1
@@ -236,7 +239,7 @@ def test_an_untrained_network_is_close_to_a_random_walk(family):
 @every_family
 def test_the_same_seed_gives_the_same_artifact_to_the_bit(family):
     market = Market(facts=None, calendar=None, target=TARGET, window=WINDOW)
-    fits = [fit(family, SPEC, SHORT, WINDOWS, ORIGINS, None) for _ in range(2)]
+    fits = [fit(family, SPEC, SHORT, task(WINDOWS, ORIGINS), seed=0) for _ in range(2)]
     assert weights(fits[0].model) == weights(fits[1].model)
     digests = {seal(family, one, market, WINDOWS, ORIGINS).digest for one in fits}
     assert len(digests) == 1
@@ -244,16 +247,18 @@ def test_the_same_seed_gives_the_same_artifact_to_the_bit(family):
 
 @trained_family
 def test_another_seed_gives_other_weights(family):
-    one, other = (fit(family, SPEC, SHORT.model_copy(update={"seed": seed}), WINDOWS, ORIGINS, None) for seed in (0, 1))
+    one, other = (
+        fit(family, SPEC, SHORT.model_copy(update={"seed": seed}), task(WINDOWS, ORIGINS), seed=0) for seed in (0, 1)
+    )
     assert weights(one.model) != weights(other.model)
 
 
 @trained_family
 def test_fitting_does_not_depend_on_what_was_drawn_before(family):
-    one = fit(family, SPEC, SHORT, WINDOWS, ORIGINS, None)
+    one = fit(family, SPEC, SHORT, task(WINDOWS, ORIGINS), seed=0)
     torch.rand(17)
     np.random.default_rng().random(3)
-    other = fit(family, SPEC, SHORT, series(), ORIGINS, None)
+    other = fit(family, SPEC, SHORT, task(series(), ORIGINS), seed=0)
     assert weights(one.model) == weights(other.model)
 
 
@@ -261,7 +266,7 @@ def test_fitting_does_not_depend_on_what_was_drawn_before(family):
 def test_early_stopping_keeps_the_weights_of_the_best_epoch(family):
     train, validation = ORIGINS[:120], ORIGINS[130:180]
     config = TrainingConfig(epochs=4, learning_rate=0.05, batch=2)
-    fitted = fit(family, SPEC, config, WINDOWS, train, validation)
+    fitted = fit(family, SPEC, config, task(WINDOWS, train, validation), seed=0)
     losses = [epoch["validation_loss"] for epoch in fitted.history]
     assert fitted.epochs == 1 + int(np.argmin(losses))
     tiled = blocks(WINDOWS, validation, 0)
@@ -315,7 +320,7 @@ def test_an_applied_gradient_is_never_larger_than_the_clip(family, learner):
 @trained_family
 def test_the_history_tells_how_often_clipping_fired(family):
     tight, loose = (
-        fit(family, SPEC, SHORT.model_copy(update={"clip": clip}), WINDOWS, ORIGINS, None).history
+        fit(family, SPEC, SHORT.model_copy(update={"clip": clip}), task(WINDOWS, ORIGINS), seed=0).history
         for clip in (1e-6, 1e6)
     )
     assert [epoch["clip_rate"] for epoch in (*tight, *loose)] == [1, 1, 0, 0]
@@ -332,7 +337,7 @@ def test_the_gradient_by_age_reaches_no_further_than_the_window_and_not_nowhere(
 
 def test_estimated_families_report_no_epochs_and_close_the_same_door():
     family = FAMILIES[0]
-    fitted = fit(family, SPEC, SHORT, WINDOWS, ORIGINS, None)
+    fitted = fit(family, SPEC, SHORT, task(WINDOWS, ORIGINS), seed=0)
     assert (fitted.epochs, list(fitted.history)) == (0, [])
     market = Market(facts=None, calendar=None, target=TARGET, window=WINDOW)
     assert trained(family, market, WINDOWS, ORIGINS).manifest.density == ()

@@ -19,8 +19,8 @@ from forecaster.worlds import Change, another_world, odd_past
 
 def searched(market: Market, *views: View, facts: Facts | None = None, count: int = 40, seed: int = 1) -> Search:
     facts = market.facts if facts is None else facts
-    origins = spread_origins(sessions_of(facts, market.target.symbol, market.calendar), count, seed)
-    return find_leaks(views, facts, market.target.symbol, market.calendar, origins, seed)
+    origins = spread_origins(sessions_of(facts, market.symbol, market.calendar), count, seed)
+    return find_leaks(views, facts, market.symbol, market.calendar, origins, seed)
 
 
 def on_panel(market: Market, name: str, column: Callable[[Panel], np.ndarray]) -> View:
@@ -108,7 +108,7 @@ def test_the_six_classic_leaks_are_found(market: Market) -> None:
         "a bfill": (on_panel(market, "filled back", filled_back), {"filled back"}),
         "a target-dated macro join": (partial(by_period, market, series), {series}),
         "a scaling that includes the horizon": (partial(scaled_with_the_horizon, market), {*market.window.channels}),
-        "a universe of survivors": (partial(surviving, market), {market.target.symbol, peer}),
+        "a universe of survivors": (partial(surviving, market), {market.symbol, peer}),
     }
     found = searched(market, *(view for view, _ in views.values()), count=24)
     named = {leak.channel for leak in found.leaks}
@@ -206,7 +206,7 @@ def test_a_hole_of_the_target_may_be_missing_at_the_end() -> None:
     "change", [Change(0), Change(3, 1.0, 0.0, 0, 7.0), Change(4, 0.0, 1.0, 0), Change(5, 0, 0, 200)]
 )
 def test_another_world_is_the_same_up_to_the_cutoff_and_differs_after_it(market: Market, change: Change) -> None:
-    cutoff = market.cutoff(sessions_of(market.facts, market.target.symbol, market.calendar)[60])
+    cutoff = market.cutoff(sessions_of(market.facts, market.symbol, market.calendar)[60])
     other = another_world(market.facts, cutoff, change)
     assert other.known(cutoff).digest() == market.facts.known(cutoff).digest()
     assert other.digest() != market.facts.digest()
@@ -214,8 +214,8 @@ def test_another_world_is_the_same_up_to_the_cutoff_and_differs_after_it(market:
 
 
 def test_another_world_has_what_markets_may_bring(market: Market) -> None:
-    sessions = sessions_of(market.facts, market.target.symbol, market.calendar)
-    cutoff, symbol = market.cutoff(sessions[60]), market.target.symbol
+    sessions = sessions_of(market.facts, market.symbol, market.calendar)
+    cutoff, symbol = market.cutoff(sessions[60]), market.symbol
     others = [another_world(market.facts, cutoff, Change(seed, added=200)) for seed in range(20)]
     for kind in ("split", "dividend"):
         for other in others:
@@ -235,15 +235,15 @@ def test_another_world_has_what_markets_may_bring(market: Market) -> None:
 
 
 def test_an_odd_past_has_holes_and_wild_sessions(market: Market) -> None:
-    sessions = sessions_of(market.facts, market.target.symbol, market.calendar)
+    sessions = sessions_of(market.facts, market.symbol, market.calendar)
     odd = odd_past(market.facts, sessions[40:90], 0)
     panel = market.panel_of(odd)
     inside = slice(40, 90)
     assert panel.holes[inside].any()
     assert not panel.holes[:40].any()
-    assert (panel.column(market.target.symbol, "volume")[inside] == 0).any()
-    assert panel.factors[market.target.symbol][-1] != 1
-    assert panel.payouts[market.target.symbol].sum() > 0
+    assert (panel.column(market.symbol, "volume")[inside] == 0).any()
+    assert panel.factors[market.symbol][-1] != 1
+    assert panel.payouts[market.symbol].sum() > 0
 
 
 @pytest.mark.parametrize("count", [4, 10, 100, 400])

@@ -176,7 +176,9 @@ def test_early_stopping_ignores_what_came_after_its_last_target(synthetic, famil
     last_target = synthetic.windows.sessions[validation[-1] + synthetic.target.horizon]
     other = synthetic.windows_of(in_another_world(synthetic, synthetic.facts, last_target, Change(8)))
     digests = {
-        seal(family, fit(family, synthetic.spec, SHORT, each, train, validation), synthetic, each, train).digest
+        seal(
+            family, fit(family, synthetic.spec, SHORT, task(each, train, validation), seed=0), synthetic, each, train
+        ).digest
         for each in (synthetic.windows, other)
     }
     assert len(digests) == 1

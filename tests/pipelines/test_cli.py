@@ -35,7 +35,7 @@ def complaint(done: "subprocess.CompletedProcess[str]") -> str:
         (("burn_in = 12", "burn_in = 30"), "burn_in 30 must be below context 24"),
         (('"log_range"', '"log_rage"'), "unknown channel 'log_rage'; features are log_return, log_range"),
         (('"log_range"', '"change(BAA)"'), "BAA is used but neither in symbols nor in series"),
-        (('symbol = "^GSPC"', 'symbol = "../x"'), "is not a symbol"),
+        (('symbols = ["^GSPC"]', 'symbols = ["../x"]'), "is not a symbol"),
         (('symbols = ["^GSPC"', 'symbols = ["AAPL/../MSFT"'), "data.symbols: 'AAPL/../MSFT' is not a symbol"),
         (
             ('series = ["CPILFESL"]', 'bars = { source = "yaho" }'),
@@ -81,7 +81,7 @@ def files_run(tmp_path: Path, *symbols: str) -> Path:
     (tmp_path / "A.csv").write_text("\n".join(["Date,Open,High,Low,Close,Volume", *rows]))
     text = SMALL.read_text().replace('symbols = ["^GSPC", "^IXIC"]', f"symbols = {json.dumps(symbols)}")
     text = text.replace('series = ["CPILFESL"]', f'bars = {{ source = "files", folder = "{tmp_path}" }}')
-    text = text.replace('symbol = "^GSPC"', 'symbol = "A"').replace(', "log_return(^IXIC)"', "")
+    text = text.replace('symbols = ["^GSPC"]', 'symbols = ["A"]').replace(', "log_return(^IXIC)"', "")
     run = tmp_path / "run.toml"
     run.write_text(text)
     return run

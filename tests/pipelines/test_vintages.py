@@ -202,7 +202,7 @@ bars = {{ source = "files", folder = "{bars}", venues = {{ "CL=F" = "CMES", "GC=
 macro = {{ source = "files", folder = "{macro}", publications = {{ DGS10 = {{ frequency = "D", days = 1 }}, VIXCLS = {{ frequency = "D", days = 1 }}, T10Y2Y = {{ frequency = "D", days = 1 }} }} }}
 
 [target]
-symbol = "AAPL"
+symbols = ["AAPL"]
 venue = "XNAS"
 horizon = 2
 

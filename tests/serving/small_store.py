@@ -58,7 +58,7 @@ def small_artifact(symbol: str = "^IXIC", horizon: int = 2, seed: int = 0, model
     manifest = Manifest(
         name="small",
         family="naive",
-        target=Target(symbol=symbol, venue="XNYS", horizon=horizon),
+        target=Target(symbols=(symbol,), venue="XNYS", horizon=horizon),
         window=WINDOW,
         config={},
         snapshot="5" * 64,

@@ -1,0 +1,1 @@
+"""`forecaster bench`: public data under the protocols of published tables, our figures beside theirs."""

@@ -1,0 +1,98 @@
+"""A trial's fit: one family from one seed, scored on the validation span and thrown away.
+
+What a trial makes is no artifact: nothing is exported, sealed or stored, since only the winner is of use, and that is
+trained again as a model of the run. A worker needs torch for it and nothing of the search or the notebook.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from forecaster.contract import Floats
+from forecaster.errors import ConfigError, ForecasterError
+from forecaster.families import AnyFamily
+from forecaster.families.base import Model, Spec
+from forecaster.scores import crps
+from forecaster.training.config import TrainingConfig
+from forecaster.training.fit import Task, fit
+from forecaster.windows import Sample, Spans
+
+_CHUNK = 256  # contexts scored at once
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fit, stated completely."""
+
+    number: int
+    """Of its trial."""
+    family: AnyFamily
+    training: TrainingConfig
+    task: Task
+    spec: Spec
+    seed: int
+    checkpoints: Path | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a fit."""
+
+    crps: tuple[float, ...]
+    """[H] mean over the validation origins, in the target's unit; empty where there was a problem."""
+    seconds: float
+    problem: ForecasterError | None = None
+
+
+def try_out(asked: Fit) -> Outcome:
+    """Fit and score; a fit that runs away is an answer, too."""
+    torch.set_num_threads(1)
+    begun = time.perf_counter()
+    try:
+        fitted = fit(
+            asked.family, asked.spec, asked.training, asked.task, seed=asked.seed, checkpoints=asked.checkpoints
+        )
+        scores = validation_crps(fitted.model, asked.task.validation)
+        if not np.isfinite(scores).all():
+            raise ConfigError(asked.family.name, "forecasts that are no numbers")
+    except ForecasterError as problem:
+        return Outcome((), time.perf_counter() - begun, problem)
+    return Outcome(tuple(scores.tolist()), time.perf_counter() - begun)
+
+
+def validation_crps(model: Model, samples: Sequence[Sample]) -> Floats:
+    """Mean CRPS by horizon [H] over the origins of all samples, in the target's unit."""
+    found = []
+    for sample in samples:
+        for chunk in np.split(sample.origins, range(_CHUNK, len(sample.origins), _CHUNK)):
+            with torch.inference_mode():
+                quantiles = model(torch.from_numpy(sample.windows.contexts(chunk)))[0].double().numpy()
+            found.append(crps(quantiles, sample.windows.targets[chunk]))
+    mean: Floats = np.concatenate(found).mean(axis=0)
+    return mean
+
+
+def without_test(spans: Spans) -> Task:
+    """Training and validation origins on windows that end with the last validation target: no test year is there."""
+    parts = [_cut(train, held_out) for train, held_out in zip(spans.train, spans.validation, strict=True)]
+    return Task(tuple(train for train, _ in parts), tuple(held_out for _, held_out in parts))
+
+
+def _cut(train: Sample, held_out: Sample) -> tuple[Sample, Sample]:
+    whole, last = held_out.windows, int(held_out.origins[-1])
+    end = last + whole.targets.shape[1] + 1
+    targets = whole.targets[:end].copy()
+    targets[last + 1 :] = np.nan  # they reach further
+    windows = replace(
+        whole,
+        sessions=whole.sessions[:end],
+        values=whole.values[:end],
+        close=whole.close[:end],
+        targets=targets,
+        whole=whole.whole[:end],
+    )
+    return Sample(windows, train.origins), Sample(windows, held_out.origins)

@@ -1,0 +1,140 @@
+"""Workers: trainings side by side, one process and one thread each.
+
+These networks are small: two threads in one process go slower than one as soon as anything else runs, two processes
+do not. The outcome does not depend on how many there are.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from forecaster.artifact import Artifact
+from forecaster.contract import Floats
+from forecaster.densities import log_density
+from forecaster.diagnostics.gradient import gradient_by_age
+from forecaster.errors import ConfigError
+from forecaster.families.base import Model, Network, Spec
+from forecaster.families.pool import Pool, PoolFamily
+from forecaster.training.export import Provenance, export
+from forecaster.training.fit import Fitted, fit
+from pipelines.jobs import Job
+from pipelines.quiet import hush
+
+_SHOWN = 256  # newest training origins over which the gradient's reach is averaged
+_CHUNK = 256  # contexts scored at once
+
+Asked = TypeVar("Asked")
+Given = TypeVar("Given")
+
+
+@dataclass(frozen=True)
+class Order:
+    """A job with what a worker needs to carry it out."""
+
+    job: Job
+    spec: Spec
+    provenance: Provenance
+    below: tuple[bytes, ...] = ()
+    """Weights of the job's members, as safetensors."""
+    epochs: int = 0
+    """Of the members; a leaf counts its own."""
+    start: bytes | None = None
+    """Weights to go on from, as safetensors."""
+    checkpoints: Path | None = None
+    progress_bar: bool = False
+
+
+@dataclass(frozen=True)
+class Made:
+    """What came of an order."""
+
+    artifact: Artifact
+    tensors: bytes
+    history: Sequence[dict[str, float]]
+    seconds: float
+    gradient: list[float] = field(default_factory=list)
+    """Gradient norm by age; empty where there is none."""
+
+
+def carry_out(order: Order) -> Made:
+    """Fit or pool, and seal."""
+    torch.set_num_threads(1)
+    begun = time.perf_counter()
+    fitted = _pool(order) if order.job.members else _fit(order)
+    artifact = export(fitted, order.spec, order.job.task, order.provenance)
+    tensors = save({name: tensor.contiguous() for name, tensor in fitted.model.state_dict().items()})
+    gradient: list[float] = []
+    if isinstance(fitted.model, Network):
+        sample = order.job.task.train[0]
+        gradient = gradient_by_age(fitted.model, sample.windows, sample.origins[-_SHOWN:]).tolist()
+    return Made(artifact, tensors, fitted.history, time.perf_counter() - begun, gradient)
+
+
+def _fit(order: Order) -> Fitted:
+    job = order.job
+    start = None if order.start is None else own_weights(load(order.start), job)
+    return fit(
+        job.family, order.spec, job.training, job.task, seed=job.seed, start=start,
+        checkpoints=order.checkpoints, progress_bar=order.progress_bar,
+    )  # fmt: skip
+
+
+def own_weights(start: Mapping[str, Tensor], job: Job) -> dict[str, Tensor]:
+    """A leaf's part of the weights it goes on from: all of a single fit's, or those of its seed among a pool's."""
+    prefix = f"members.{job.seed - job.training.seed}."
+    own = {name.removeprefix(prefix): tensor for name, tensor in start.items() if name.startswith(prefix)}
+    return own or dict(start)
+
+
+def _pool(order: Order) -> Fitted:
+    job = order.job
+    models = []
+    for member, tensors in zip(job.members, order.below, strict=True):
+        model = member.build(order.spec)
+        model.load_state_dict(load(tensors))
+        models.append(model.eval())
+    pool = Pool(models)
+    if job.shares:
+        pool.share.copy_(torch.tensor(job.shares))
+    elif isinstance(job.family, PoolFamily) and job.family.weights == "log_score":
+        pool.weigh(np.stack([_log_scores(job, model) for model in models]))
+    return Fitted(pool.eval(), order.epochs)
+
+
+def _log_scores(job: Job, model: Model) -> Floats:
+    """Log density of a member at each validation outcome, all horizons and symbols in a row [N]."""
+    if not model.density:
+        raise ConfigError(f"models.{job.family.name}", 'weights "log_score" needs members with a density')
+    scores = []
+    for sample in job.task.validation:
+        for chunk in np.split(sample.origins, range(_CHUNK, len(sample.origins), _CHUNK)):
+            with torch.inference_mode():
+                parameters = model(torch.from_numpy(sample.windows.contexts(chunk)))[1].double().numpy()
+            scores.append(log_density(model.density, parameters, sample.windows.targets[chunk]).ravel())
+    return np.concatenate(scores)
+
+
+def side_by_side(
+    function: Callable[[Asked], Given], asked: Sequence[Asked], workers: int
+) -> Iterator[tuple[Asked, Given]]:
+    """Each question with its answer, as they come; in this process where one worker is enough."""
+    if workers == 1 or len(asked) == 1:
+        for one in asked:
+            yield one, function(one)
+        return
+    with ProcessPoolExecutor(min(workers, len(asked)), get_context("spawn"), hush) as pool:
+        waiting = {pool.submit(function, one): one for one in asked}
+        try:
+            for done in as_completed(waiting):
+                yield waiting[done], done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
