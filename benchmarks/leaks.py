@@ -45,7 +45,9 @@ def run_of(asked: argparse.Namespace) -> RunConfig:
     folder = Path(asked.data)
     others = sorted({path.name.removesuffix(".csv.gz") for path in folder.glob("*.csv.gz")} - {asked.symbol})
     data = DataConfig(symbols=(asked.symbol, *others[:1]), bars=FilesSource(folder=folder))
-    return config.model_copy(update={"data": data, "target": Target(symbols=(asked.symbol,), venue=asked.venue, horizon=2)})
+    return config.model_copy(
+        update={"data": data, "target": Target(symbols=(asked.symbol,), venue=asked.venue, horizon=2)}
+    )
 
 
 def facts_of(config: RunConfig) -> Facts:

@@ -32,7 +32,9 @@ def run_file(asked: argparse.Namespace, folder: Path) -> Path:
         text = text.replace('bars = { source = "sample" }', f'bars = {{ source = "files", folder = "{data}" }}')
         text = re.sub(r"symbols = .*", f"symbols = {json.dumps(symbols)}", text)
         text = re.sub(r"series = .*", "series = []", text)
-        text = text.replace('symbols = ["^GSPC"]\nvenue', f'symbols = ["{asked.symbol}"]\nvenue').replace('"XNYS"', f'"{asked.venue}"')
+        text = text.replace('symbols = ["^GSPC"]\nvenue', f'symbols = ["{asked.symbol}"]\nvenue').replace(
+            '"XNYS"', f'"{asked.venue}"'
+        )
         text = text if other else text.replace(', "log_return(^IXIC)"', "")
     path = folder / "run.toml"
     path.write_text(text, "utf-8")

@@ -63,8 +63,9 @@ def log_density(components: Sequence[Component], parameters: Floats, outcomes: F
     parts, start = [], 0
     for component in components:
         end = start + len(component.names)
-        own = np.moveaxis(parameters[..., start:end], -1, 0)
-        parts.append(_LOG_DENSITY[component.distribution](own, outcomes) + np.log(component.weight))
+        if component.weight:  # a pool may have found that a member is worth nothing
+            own = np.moveaxis(parameters[..., start:end], -1, 0)
+            parts.append(_LOG_DENSITY[component.distribution](own, outcomes) + np.log(component.weight))
         start = end
     return np.asarray(logsumexp(parts, axis=0))
 

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from forecaster.artifact import GOLDEN_TOLERANCE, Artifact, Manifest, golden_context
 from forecaster.contract import LEVELS, Floats
+from forecaster.densities import width
 from forecaster.errors import ArtifactCorrupt, ContractMismatch, OutputInvalid
 
 _CHUNK = 64  # rows a call; larger batches are slower (they fall out of the cache)
@@ -46,10 +47,20 @@ class Runtime:
         return self._checked(self._run(contexts, ["quantiles"])[0])
 
     def distributions(self, contexts: NDArray[np.float32]) -> tuple[Floats, Floats | None]:
-        """Quantiles [N, H, Q] and density parameters [N, H, P]; None where the artifact has no density."""
+        """Quantiles [N, H, Q] and density parameters [N, H, P]; None where the artifact has no density.
+
+        Raises:
+            ContractMismatch: There are more or fewer parameters than the components of the density have.
+            OutputInvalid: A value is not finite, or levels cross.
+        """
         if not self.manifest.density:
             return self.quantiles(contexts), None
         quantiles, parameters = self._run(contexts, ["quantiles", "parameters"])
+        expected = (*quantiles.shape[:2], width(self.manifest.density))
+        if parameters.shape != expected:
+            raise ContractMismatch(self.digest, f"parameters {expected}", str(parameters.shape))
+        if not np.isfinite(parameters).all():
+            raise OutputInvalid(self.digest, "a parameter of the density is not finite")
         return self._checked(quantiles), parameters
 
     def _checked(self, quantiles: Floats) -> Floats:

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from logging import INFO, basicConfig
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -200,9 +200,9 @@ def compare(
 
     terminal = _terminal(as_json)
     workspace = _open(home, run, database, tracking, recorded_only)
-    config = workspace.config
-    found = run_compare(workspace.trained(), config.baseline.name, workspace.spans, config.target.kind)
-    record(workspace.notebook, found, workspace.snapshot, workspace.now)
+    config, trained = workspace.config, workspace.trained()
+    found = run_compare(trained, config.baseline.name, workspace.spans, config.target.kind)
+    record(workspace.notebook, found, trained, workspace.snapshot, workspace.now)
     value = {
         "snapshot": workspace.snapshot.digest,
         "assumed": workspace.snapshot.assumed,
@@ -210,6 +210,37 @@ def compare(
         "candidate": found.candidate,
     }
     terminal.result(value, show.leaderboard(found, workspace.snapshot.assumed), show.sizes(found))
+
+
+@app.command()
+def explain(
+    home: HomeOption = DEFAULT_HOME,
+    run: RunOption = None,
+    recorded_only: RecordedOption = False,
+    workers: WorkersOption = None,
+    as_json: JsonOption = False,
+    database: DatabaseOption = None,
+    tracking: TrackingOption = None,
+) -> None:
+    """Show what trained models look at, how far back, and whether order matters, as figures in MLflow."""
+    from pipelines import terminal as show
+    from pipelines.compare import compare as run_compare
+    from pipelines.explain import explain as run_explain
+    from pipelines.record import record, record_explained
+
+    terminal = _terminal(as_json)
+    workspace = _open(home, run, database, tracking, recorded_only, workers)
+    config, trained = workspace.config, workspace.trained()
+    found = run_compare(trained, config.baseline.name, workspace.spans, config.target.kind)
+    recorded = record(workspace.notebook, found, trained, workspace.snapshot, workspace.now)
+    explained = run_explain(workspace.bench, trained, workspace.spans.validation, terminal.say)
+    drawn = record_explained(workspace.notebook, recorded, found, explained)
+    value = {
+        "run_id": recorded.run_id,
+        "figures": sorted(drawn),
+        "models": {one.name: one.merits() for one in explained},
+    }
+    terminal.result(value, show.importance(explained), f"\nfigures: MLflow run {recorded.run_id}, folder figures")
 
 
 @app.command()
@@ -276,6 +307,22 @@ def check_leaks(
     terminal.result(found.record(), *leaks.lines(found))
     if found.search.leaks:
         raise typer.Exit(1)
+
+
+@app.command()
+def bench(
+    name: Annotated[Literal["exchange_rate", "etth1"], typer.Argument(help="Which benchmark.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder that holds its file; none ships with this.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Public data under the protocols of published tables: our figures beside theirs."""
+    from pipelines.bench.run import bench as run_bench
+
+    terminal = _terminal(as_json)
+    found = run_bench(name, data, terminal.say)
+    terminal.result(found.record(), *found.views())
 
 
 @app.command()

@@ -49,10 +49,12 @@ class Row:
     """On the years that early stopping and the choice of a candidate used."""
     seeds: int
     """Fits that are pooled."""
+    seed_skills: tuple[float, ...]
+    """Skill of each single fit; empty where there is one."""
     seed_skill: float | None
-    """Mean skill of the single fits; None where there is one."""
+    """Their mean."""
     seed_sd: float | None
-    """Standard deviation of the same."""
+    """Their standard deviation."""
     remarks: dict[str, float]
     """What the family has to say of itself at the validation origins: an n-gram's share of contexts never seen."""
     parameters: int
@@ -214,6 +216,7 @@ def _row(
         coverage_95=coverage[0.95],
         validation_skill=validation_skill,
         seeds=max(len(seeds), 1),
+        seed_skills=tuple(seeds),
         seed_skill=float(np.mean(seeds)) if seeds else None,
         seed_sd=float(np.std(seeds, ddof=1)) if seeds else None,
         remarks=trained.artifact.manifest.remarks,

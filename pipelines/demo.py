@@ -7,9 +7,10 @@ from typing import Any
 
 from pipelines import report
 from pipelines.compare import compare
+from pipelines.explain import explain
 from pipelines.issue import issue
 from pipelines.promote import Promoted, promote
-from pipelines.record import record
+from pipelines.record import record, record_explained
 from pipelines.report import Story
 from pipelines.train import scored_jobs, train_all
 from pipelines.workspace import Workspace
@@ -29,7 +30,9 @@ def demo(workspace: Workspace, say: Say, progress_bar: bool = False) -> tuple[di
     trained = train_all(workspace.bench, scored_jobs(workspace.bench, workspace.spans), say, progress_bar)
     comparison = compare(trained, config.baseline.name, workspace.spans, config.target.kind)
     say(f"compared  {len(trained)} models on {comparison.origins} origins; validation chose {comparison.candidate}")
-    drawn = record(workspace.notebook, comparison, frozen, workspace.now)
+    recorded = record(workspace.notebook, comparison, trained, frozen, workspace.now)
+    explained = explain(workspace.bench, trained, workspace.spans.validation, say)
+    drawn = recorded.figures | record_explained(workspace.notebook, recorded, comparison, explained)
     promoted = promote(workspace.bench, trained, comparison, progress_bar)
     say(f"promoted  {promoted.trained.name} version {promoted.champion.version}: {promoted.reason}")
     issued = [issue(workspace.engine, config, symbol, workspace.now) for symbol in config.target.symbols]

@@ -10,6 +10,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:  # showing a result must not wake what made it
     from pipelines.compare import Comparison, Row
+    from pipelines.explain import Explained
     from pipelines.fetch import Fetched
     from pipelines.issue import Issued
 
@@ -124,6 +125,21 @@ def sizes(comparison: "Comparison") -> Table:
 
 def _starred(comparison: "Comparison", row: "Row") -> str:
     return f"{row.name} *" if row.name == comparison.candidate else row.name
+
+
+def importance(explained: "Sequence[Explained]") -> Table:
+    """How much worse each model gets without a part of its context, and how much past it needs."""
+    parts = list(explained[0].importance)
+    table = _table("Loss (CRPS) in % above what the whole context gives", ("model", *parts, "memory"))
+    for one in explained:
+        cells = [f"{100 * one.importance[part].mean:+.2f} ({100 * one.importance[part].error:.2f})" for part in parts]
+        table.add_row(one.name, *cells, "more" if one.memory is None else str(one.memory))
+    table.caption = (
+        "swapped with another time's (s.e. over origins); order: older sessions shuffled; memory: sessions that\n"
+        "keep the loss within 0.5 %; on the validation years"
+    )
+    table.caption_justify = "left"
+    return table
 
 
 def forecast(issued: "Issued") -> Table:

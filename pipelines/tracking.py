@@ -68,7 +68,6 @@ class Notebook:
         artifact: Artifact,
         tags: Mapping[str, str],
         history: Sequence[Mapping[str, float]],
-        gradient: Sequence[float],
         figures: Mapping[str, Figure],
         now_ms: int,
     ) -> None:
@@ -76,7 +75,6 @@ class Notebook:
 
         Arguments:
             history: Metrics by epoch.
-            gradient: Gradient norm by age in sessions; empty for a family without one.
         """
         manifest = artifact.manifest
         said = {"family": manifest.family, "snapshot": manifest.snapshot, "digest": artifact.digest, **tags}
@@ -85,7 +83,6 @@ class Notebook:
         params = {f"{part}.{key}": value for part, block in manifest.config.items() for key, value in block.items()}
         params |= {"context": manifest.window.context, "burn_in": manifest.window.burn_in, "code": manifest.code}
         points = [(name, value, step) for step, row in enumerate(history) for name, value in row.items()]
-        points += [("gradient_by_age", value, age) for age, value in enumerate(gradient)]
         points += [("parameters", manifest.parameters, 0), ("epochs", manifest.epochs, 0)]
         metrics = [Metric(name, value, now_ms, step) for name, value, step in points]
         self._log(run_id, metrics, [Param(key, str(value)[:_LONGEST]) for key, value in params.items()])
@@ -172,6 +169,18 @@ class Notebook:
         self._client.log_dict(run_id, dict(trials), "trials.json")
         self._log_figures(run_id, figures)
         self._client.set_terminated(run_id)
+
+    def add_figures(
+        self, run_id: str, figures: Mapping[str, Figure], metrics: Mapping[str, Mapping[str, float]]
+    ) -> None:
+        """Further figures of a run, and metrics of others.
+
+        Arguments:
+            metrics: By run id.
+        """
+        self._log_figures(run_id, figures)
+        for other, values in metrics.items():
+            self._log(other, [Metric(name, value, 0, 0) for name, value in values.items()], [])
 
     def crown(self, target: str, run_id: str, digest: str, version: int) -> None:
         """Mirror the store's champion: register its model once and point the alias at it."""

@@ -8,7 +8,6 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 from safetensors.numpy import load
 from sqlalchemy import Engine
 
@@ -228,11 +227,9 @@ def _note(bench: Bench, job: Job, made: Made, jobs: Sequence[Job]) -> str:
     drawn = {}
     if model and made.history:
         drawn["training"] = figures.training_curves({job.label: made.history})
-    if model and made.gradient:
-        drawn["gradient"] = figures.gradient_through_time({job.label: np.array(made.gradient)})
     tags = {"span": job.span, "seed": str(job.seed), "members": str(len(job.members))}
     now_ms = int(bench.now.timestamp() * 1000)
-    bench.notebook.log_training(run_id, made.artifact, tags, made.history, made.gradient, drawn, now_ms)
+    bench.notebook.log_training(run_id, made.artifact, tags, made.history, drawn, now_ms)
     if model:
         bench.notebook.log_model(run_id, made.artifact)
     return run_id

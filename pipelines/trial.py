@@ -77,22 +77,19 @@ def validation_crps(model: Model, samples: Sequence[Sample]) -> Floats:
 
 
 def without_test(spans: Spans) -> Task:
-    """Training and validation origins on windows that end with the last validation target: no test year is there."""
+    """Training and validation origins on windows that end with the last of them: no test year is there."""
     parts = [_cut(train, held_out) for train, held_out in zip(spans.train, spans.validation, strict=True)]
     return Task(tuple(train for train, _ in parts), tuple(held_out for _, held_out in parts))
 
 
 def _cut(train: Sample, held_out: Sample) -> tuple[Sample, Sample]:
-    whole, last = held_out.windows, int(held_out.origins[-1])
-    end = last + whole.targets.shape[1] + 1
-    targets = whole.targets[:end].copy()
-    targets[last + 1 :] = np.nan  # they reach further
+    whole, end = held_out.windows, int(held_out.origins[-1]) + 1
     windows = replace(
         whole,
         sessions=whole.sessions[:end],
         values=whole.values[:end],
         close=whole.close[:end],
-        targets=targets,
+        targets=whole.targets[:end],
         whole=whole.whole[:end],
     )
     return Sample(windows, train.origins), Sample(windows, held_out.origins)

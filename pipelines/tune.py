@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from forecaster.artifact import code_digest
-from forecaster.contract import Floats
+from forecaster.contract import Floats, Frozen
 from forecaster.errors import ConfigError, ForecasterError
 from forecaster.store import tunings
 from forecaster.training.fit import Task, fit
@@ -73,15 +73,16 @@ class Tuning:
     def toml(self) -> str:
         """The best trial as lines of a run file: what was varied, and what the run says otherwise than by default."""
         family, training = self.space.settle(self.best.values if self.best else self.space.start)
+        parts: list[tuple[str, str, Frozen]] = [("model", "[[models]]", family)]
+        if self.space.trained:
+            parts.append(("training", "[training]", training))
         lines = []
-        for part, title, stated in (("model", "[[models]]", family), ("training", "[training]", training)):
-            varied = {place.removeprefix(f"{part}.") for place in self.space.axes if place.startswith(f"{part}.")}
-            wanted = varied | ({"name", "family"} if part == "model" else set())
-            values = stated.model_dump(mode="json", exclude_none=True)
-            defaults = {name: field.default for name, field in type(stated).model_fields.items()}
-            shown = [name for name in values if name in wanted or values[name] != defaults[name]]
-            lines += [title, *(f"{name} = {json.dumps(values[name])}" for name in shown), ""]
-        return "\n".join(lines if self.space.trained else lines[: lines.index("")])
+        for part, title, stated in parts:
+            varied = [place.split(".")[1] for place in self.space.axes if place.startswith(f"{part}.")]
+            changed = stated.model_dump(mode="json", exclude_defaults=True)
+            shown = dict.fromkeys([*(("name", "family") if part == "model" else ()), *changed, *varied])
+            lines += [title, *(f"{field} = {json.dumps(getattr(stated, field))}" for field in shown), ""]
+        return "\n".join(lines)
 
     @property
     def verdict(self) -> str:

@@ -7,7 +7,7 @@ do not. The outcome does not depend on how many there are.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
@@ -20,16 +20,14 @@ from torch import Tensor
 from forecaster.artifact import Artifact
 from forecaster.contract import Floats
 from forecaster.densities import log_density
-from forecaster.diagnostics.gradient import gradient_by_age
 from forecaster.errors import ConfigError
-from forecaster.families.base import Model, Network, Spec
+from forecaster.families.base import Model, Spec
 from forecaster.families.pool import Pool, PoolFamily
 from forecaster.training.export import Provenance, export
 from forecaster.training.fit import Fitted, fit
 from pipelines.jobs import Job
 from pipelines.quiet import hush
 
-_SHOWN = 256  # newest training origins over which the gradient's reach is averaged
 _CHUNK = 256  # contexts scored at once
 
 Asked = TypeVar("Asked")
@@ -61,8 +59,6 @@ class Made:
     tensors: bytes
     history: Sequence[dict[str, float]]
     seconds: float
-    gradient: list[float] = field(default_factory=list)
-    """Gradient norm by age; empty where there is none."""
 
 
 def carry_out(order: Order) -> Made:
@@ -72,11 +68,7 @@ def carry_out(order: Order) -> Made:
     fitted = _pool(order) if order.job.members else _fit(order)
     artifact = export(fitted, order.spec, order.job.task, order.provenance)
     tensors = save({name: tensor.contiguous() for name, tensor in fitted.model.state_dict().items()})
-    gradient: list[float] = []
-    if isinstance(fitted.model, Network):
-        sample = order.job.task.train[0]
-        gradient = gradient_by_age(fitted.model, sample.windows, sample.origins[-_SHOWN:]).tolist()
-    return Made(artifact, tensors, fitted.history, time.perf_counter() - begun, gradient)
+    return Made(artifact, tensors, fitted.history, time.perf_counter() - begun)
 
 
 def _fit(order: Order) -> Fitted:

@@ -99,8 +99,9 @@ class Garch(Model):
         self.spec, self.family = spec, family
         self.density = (Component(distribution=_NAMES[family.distribution]),)
         rows, horizon = spec.symbols + 1, spec.horizon
-        self.register_buffer("coefficients", torch.zeros(rows, len(Coefficients.__dataclass_fields__)))
-        self.register_buffer("path", torch.zeros(rows, 2, horizon))
+        ewma = Coefficients(mean=0.0, omega=0.0, alpha=1 - DECAY, gamma=0.0, beta=DECAY, tail=8.0)  # until estimated
+        self.register_buffer("coefficients", torch.tensor(astuple(ewma)).repeat(rows, 1))
+        self.register_buffer("path", torch.tensor([[1.0], [0.0]]).repeat(rows, 1, horizon))
         self.register_buffer("table", torch.zeros(rows, horizon, len(LEVELS)))
         self.register_buffer("steps", torch.arange(1, horizon + 1, dtype=torch.float32), persistent=False)
 

@@ -13,14 +13,16 @@ from typing import Literal
 from torch import nn
 
 from forecaster.families.base import Readout
-from forecaster.families.recurrent import Recurrent, RecurrentFamily
+from forecaster.families.recurrent import GatedFamily, Recurrent, remember
 
 
-class GruFamily(RecurrentFamily):
+class GruFamily(GatedFamily):
     """Configuration of the GRU."""
 
     family: Literal["gru"] = "gru"
 
     def body(self, inputs: int, horizon: int, size: int) -> nn.Module:
         cell = nn.GRU(inputs, self.hidden, self.layers, batch_first=True)
+        if self.memory is not None:
+            remember(cell, self.memory)
         return Recurrent(cell, self.dropout, Readout(self.hidden, horizon, size))

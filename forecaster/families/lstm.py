@@ -14,14 +14,16 @@ from typing import Literal
 from torch import nn
 
 from forecaster.families.base import Readout
-from forecaster.families.recurrent import Recurrent, RecurrentFamily
+from forecaster.families.recurrent import GatedFamily, Recurrent, remember
 
 
-class LstmFamily(RecurrentFamily):
+class LstmFamily(GatedFamily):
     """Configuration of the LSTM."""
 
     family: Literal["lstm"] = "lstm"
 
     def body(self, inputs: int, horizon: int, size: int) -> nn.Module:
         cell = nn.LSTM(inputs, self.hidden, self.layers, batch_first=True)
+        if self.memory is not None:
+            remember(cell, self.memory)
         return Recurrent(cell, self.dropout, Readout(self.hidden, horizon, size))

@@ -206,14 +206,14 @@ def beside_repeat(best: Trial, panel: Panel) -> tuple[Long, Claim]:
         p = diebold_mariano(walk.by_origin - found.by_origin, horizon)
         words.append(f"{found.mse:.4f} against {walk.mse:.4f} at {horizon} (p = {p:.2f})")
         worse = worse or found.mse > walk.mse
-    verdict = "none is: " if worse else ""
+    verdict = "none is, repeat last stays the one to use; " if worse else ""
     says = f"a trained family, chosen on the validation part, never worse than repeat at any horizon: {verdict}"
     line = Long(best.variant.name, "ours", tuple(one.mse for one in ours), tuple(one.mae for one in ours))
     return line, Claim(f"{says}{best.variant.name} has MSE {', '.join(words)}", not worse)
 
 
 def repeats(panel: Panel) -> tuple[Long, Long]:
-    """ "Repeat last" on the paper's windows and on all."""
+    """The last value for ever, on the paper's windows and on all."""
     found = []
     for name, drop_last in (("repeat last, drop_last", True), ("repeat last, all windows", False)):
         lines = [repeat(panel, panel.test(horizon, drop_last), horizon) for horizon in HORIZONS]

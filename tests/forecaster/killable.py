@@ -18,7 +18,7 @@ from forecaster.windows import Sample
 
 SPEC = Spec(WindowSpec(context=16, burn_in=8, channels=("log_return", "log_range")), horizon=2)
 RECIPE = LstmFamily(name="lstm", hidden=4, dropout=0.3)
-CONFIG = TrainingConfig(epochs=40, patience=40, batch=4)
+CONFIG = TrainingConfig(epochs=24, patience=24, batch=9)
 
 
 def _sample() -> Sample:

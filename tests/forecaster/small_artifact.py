@@ -26,8 +26,9 @@ def graph(
     operator: str = "Abs",
     channels: int = 2,
     names: tuple[str, str] = ("context", "quantiles"),
+    parameters: Floats | None = None,
 ) -> bytes:
-    """quantiles [B, H, Q] = mean of operator(context) * table."""
+    """quantiles [B, H, Q] = mean of operator(context) * table; parameters [B, H, P] alike, where there are any."""
     source, sink = names
     context = helper.make_tensor_value_info(source, TensorProto.FLOAT, ["batch", "length", channels])
     output = helper.make_tensor_value_info(sink, TensorProto.FLOAT, ["batch", *quantiles.shape])
@@ -40,7 +41,12 @@ def graph(
         helper.make_node("ReduceMean", ["size", "axes"], ["scale"], keepdims=1),
         helper.make_node("Mul", ["scale", "table"], [sink]),
     ]
-    made = helper.make_graph(nodes, "small", [context], [output], constants)
+    outputs = [output]
+    if parameters is not None:
+        outputs.append(helper.make_tensor_value_info("parameters", TensorProto.FLOAT, ["batch", *parameters.shape]))
+        constants.append(numpy_helper.from_array(parameters[None].astype(np.float32), "more"))
+        nodes.append(helper.make_node("Mul", ["scale", "more"], ["parameters"]))
+    made = helper.make_graph(nodes, "small", [context], outputs, constants)
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model)
     return model.SerializeToString()

@@ -88,7 +88,7 @@ def test_a_model_of_another_length_is_refused(harm):
         "{}",
         TEXT.replace('"epochs":0', '"epochs":"many"'),
         TEXT.replace('"epochs":0', '"epochs":0,"surprise":1'),
-        TEXT.replace('"symbol":"T"', '"symbol":"../T"'),
+        TEXT.replace('"symbols":["T"]', '"symbols":["../T"]'),
     ],
 )
 def test_a_manifest_that_is_none_is_refused_even_under_its_own_digest(text):

@@ -92,7 +92,7 @@ def test_the_perplexity_agrees_with_a_plain_loop():
         for low, high in zip(bounds, bounds[1:], strict=False):
             if low < outcome <= high:
                 below, above = (0.0 if low == -math.inf else plain(quantiles, low)), plain(quantiles, min(high, 1e6))
-                total -= math.log(above - below)
+                total -= math.log(max(above - below, 1e-6))
     assert perplexity(forecasts, outcomes, EDGES) == pytest.approx(math.exp(total / 80), rel=1e-9)
 
 

@@ -34,11 +34,20 @@ HEADS: tuple[Head, ...] = get_args(Head)
 TAILS = (2.06, 2.1, 2.5, 3.0, 4.0, 7.0, 15.0, 30.0, 60.0, 100.0, 200.0)
 
 CASES = [
-    *((Gaussian(), (location, scale), stats.norm(location, scale)) for location, scale in ((0, 1), (-0.3, 2), (4, 0.5))),
+    *(
+        (Gaussian(), (location, scale), stats.norm(location, scale))
+        for location, scale in ((0, 1), (-0.3, 2), (4, 0.5))
+    ),
     *((StudentT(), (0.2, 1.5, tail), stats.t(tail, 0.2, 1.5)) for tail in TAILS),
     *(
         (JohnsonSU(), (0.1, scale, skew, tail), stats.johnsonsu(skew, tail, 0.1, scale))
-        for scale, skew, tail in ((1.0, 0.0, 1.0), (2.0, -1.9, 0.6), (0.5, 1.9, 0.6), (1.0, 0.5, 3.0), (3.0, -0.2, 30.0))
+        for scale, skew, tail in (
+            (1.0, 0.0, 1.0),
+            (2.0, -1.9, 0.6),
+            (0.5, 1.9, 0.6),
+            (1.0, 0.5, 3.0),
+            (3.0, -0.2, 30.0),
+        )
     ),
 ]
 every_case = pytest.mark.parametrize(("head", "parameters", "law"), CASES, ids=lambda case: str(case)[:40])

@@ -4,6 +4,7 @@ from small_artifact import HORIZON, WINDOW, graph, manifest_of, small_artifact, 
 
 from forecaster.artifact import Artifact, golden_context
 from forecaster.contract import LEVELS
+from forecaster.densities import Component, log_density
 from forecaster.errors import ArtifactCorrupt, ContractMismatch, OutputInvalid
 from forecaster.runtime import Runtime
 
@@ -85,7 +86,7 @@ def test_an_answer_whose_quantiles_cross_is_refused_later_too():
         (graph(table(), channels=3), {}, "context"),
         (graph(table(), names=("x", "quantiles")), {}, "context"),
         (graph(table(), names=("context", "y")), {}, "outputs"),
-        (graph(table()), {"density": ("location",)}, "outputs"),
+        (graph(table()), {"density": (Component(distribution="gaussian"),)}, "outputs"),
         (graph(table()), {"levels": LEVELS[:-1]}, "quantile levels"),
         (graph(table()), {"levels": (*LEVELS[:-1], 0.999)}, "quantile levels"),
     ],
@@ -111,3 +112,38 @@ def test_a_golden_forecast_for_another_horizon_than_the_targets_is_refused():
     longer = np.vstack((table(), 2 * table()[-1:]))
     with pytest.raises((ContractMismatch, ArtifactCorrupt)):
         Runtime(sealed(graph(longer), golden=np.abs(golden_context(WINDOW)).mean() * longer))
+
+
+NORMAL = np.array([[0.0, 1.0], [0.0, 2.0]])  # location and scale [H, P], in units of the context's size
+GAUSSIAN = (Component(distribution="gaussian"),)
+
+
+def test_it_answers_the_density_that_the_graph_says():
+    runtime = Runtime(sealed(graph(table(), parameters=NORMAL), density=GAUSSIAN))
+    quantiles, parameters = runtime.distributions(CONTEXTS)
+    size = np.abs(CONTEXTS).mean(axis=(1, 2))[:, None]
+    assert (quantiles == runtime.quantiles(CONTEXTS)).all()
+    assert parameters is not None and parameters.dtype == np.float64
+    np.testing.assert_allclose(parameters, size[..., None] * NORMAL, rtol=1e-5)
+    found = log_density(GAUSSIAN, parameters, np.zeros((150, HORIZON)))
+    np.testing.assert_allclose(found, -np.log(size * NORMAL[:, 1] * np.sqrt(2 * np.pi)), rtol=1e-5)
+
+
+def test_an_artifact_without_a_density_has_no_parameters():
+    quantiles, parameters = Runtime(small_artifact()).distributions(CONTEXTS)
+    assert parameters is None
+    assert (quantiles == Runtime(small_artifact()).quantiles(CONTEXTS)).all()
+
+
+def test_parameters_of_another_density_are_refused():
+    more = GAUSSIAN * 2
+    runtime = Runtime(sealed(graph(table(), parameters=NORMAL), density=more))
+    with pytest.raises(ContractMismatch, match="parameters"):
+        runtime.distributions(CONTEXTS)
+
+
+def test_a_parameter_that_is_no_number_is_refused():
+    broken = np.where(NORMAL == 2.0, np.inf, NORMAL)
+    runtime = Runtime(sealed(graph(table(), parameters=broken), density=GAUSSIAN))
+    with pytest.raises(OutputInvalid, match="not finite"):
+        runtime.distributions(CONTEXTS)

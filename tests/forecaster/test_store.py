@@ -17,10 +17,19 @@ from forecaster.errors import (
     ArtifactCorrupt,
     ArtifactMissing,
     NoChampion,
+    NotTrained,
     PromotionConflict,
     StoreOutdated,
 )
-from forecaster.store.artifacts import Run, add_artifact, add_run, find_run, load_artifact
+from forecaster.store.artifacts import (
+    Run,
+    add_artifact,
+    add_run,
+    find_run,
+    load_artifact,
+    load_start,
+    load_weights,
+)
 from forecaster.store.champions import Champion, all_champions, crown, find_champion, require_champion
 from forecaster.store.database import migrate, require_current
 from forecaster.store.history import (
@@ -36,6 +45,7 @@ from forecaster.store.history import (
 )
 from forecaster.store.ledger import Entry, add_entries, issued, latest
 from forecaster.store.schema import metadata
+from forecaster.store.tunings import Tuning, add_tuning
 from forecaster.store.visits import Visit, add_visit
 
 NOW = datetime(2020, 6, 1, 12, tzinfo=UTC)
@@ -82,7 +92,8 @@ def filled(store: Engine) -> Champion:
         add_visit(connection, Visit("T", "sample", NOW, True, "ok"))
         add_rejected(connection, "T", [Rejected(date(2020, 5, 3), "volume negative", {"volume": "-1.0"})], NOW)
         add_artifact(connection, FIRST, NOW)
-        add_run(connection, Run("k" * 64, FIRST.digest, "run", 1.5), NOW)
+        add_run(connection, Run("k" * 64, FIRST.digest, "run", 1.5), b"tensors", NOW)
+    add_tuning(store, Tuning("s" * 64, 1, TARGET, "gru", "gru", "5" * 64, 1, 0, 0, None, {"hidden": 4}), NOW)
     champion = crown(store, TARGET, FIRST.digest, None, DECISION, NOW)
     add_entries(store, entries_of(champion))
     return champion
@@ -106,6 +117,25 @@ def test_it_migrates_up_down_and_up_again_with_data_in_the_tables(empty):
     assert set(counts(empty).values()) == {0}
     filled(empty)
     assert min(counts(empty).values()) > 0
+
+
+def test_a_store_from_before_weights_were_kept_is_taken_along(empty):
+    """Up from the revision before, down to it and up again, with data in the tables: nothing but the new is lost."""
+    migrate(empty)
+    filled(empty)
+    before = counts(empty)
+    assert before["weights"] == before["tuning"] == 1
+    for _ in range(2):
+        migrate(empty, "0002")
+        assert not {"weights", "tuning"} & set(inspect(empty).get_table_names())
+        with pytest.raises(StoreOutdated, match="at revision 0002"):
+            require_current(empty)
+        migrate(empty)
+        assert counts(empty) == before | {"weights": 0, "tuning": 0}
+    assert find_run(empty, "k" * 64) == Run("k" * 64, FIRST.digest, "run", 1.5)
+    assert load_artifact(empty, FIRST.digest) == FIRST
+    with pytest.raises(NotTrained):
+        load_weights(empty, "k" * 64)
 
 
 def test_migrating_twice_changes_nothing(store):
@@ -163,11 +193,25 @@ def test_an_artifact_is_stored_once_and_verified_when_loaded(store):
 def test_a_run_is_recorded_once(store):
     put_artifacts(store, FIRST)
     run = Run("k" * 64, FIRST.digest, "tracked", 1.5)
-    for entry in (run, replace(run, train_seconds=9.0)):
+    for entry, tensors in ((run, b"first"), (replace(run, train_seconds=9.0), b"second")):
         with store.begin() as connection:
-            add_run(connection, entry, NOW)
+            add_run(connection, entry, tensors, NOW)
     assert find_run(store, run.key) == run
+    assert load_weights(store, run.key) == b"first"
     assert find_run(store, "x" * 64) is None
+
+
+def test_weights_are_found_by_the_run_and_by_the_artifact_that_came_of_it(store):
+    put_artifacts(store, FIRST, SECOND)
+    whole = bytes(range(256)) * 40
+    with store.begin() as connection:
+        add_run(connection, Run("k" * 64, FIRST.digest, "tracked", 1.5), whole, NOW)
+    assert load_weights(store, "k" * 64) == whole
+    assert load_start(store, FIRST.digest) == whole
+    with pytest.raises(NotTrained, match="xxxx"):
+        load_weights(store, "x" * 64)
+    with pytest.raises(ArtifactMissing, match=SECOND.digest[:12]):  # stored, but by no training here
+        load_start(store, SECOND.digest)
 
 
 # Champions
@@ -271,10 +315,22 @@ def test_from_one_origin_the_artifact_in_charge_speaks(store):
 def test_what_an_artifact_issued_from_an_origin_is_found(store):
     champion = filled(store)
     origin = entries_of(champion)[0].origin
-    assert issued(store, TARGET, origin, champion.digest) == entries_of(champion)
-    assert issued(store, TARGET, origin - timedelta(days=1), champion.digest) == []
-    assert issued(store, "U-return-2", origin, champion.digest) == []
-    assert issued(store, TARGET, origin, SECOND.digest) == []
+    assert issued(store, TARGET, "T", origin, champion.digest) == entries_of(champion)
+    assert issued(store, TARGET, "T", origin - timedelta(days=1), champion.digest) == []
+    assert issued(store, "U-return-2", "T", origin, champion.digest) == []
+    assert issued(store, TARGET, "T", origin, SECOND.digest) == []
+    assert issued(store, TARGET, "U", origin, champion.digest) == []
+
+
+def test_two_symbols_of_one_target_are_kept_apart(store):
+    champion = filled(store)
+    others = [replace(entry, symbol="U", origin_close=99.0) for entry in entries_of(champion)]
+    assert add_entries(store, others) == 2
+    assert add_entries(store, others) == 0
+    assert issued(store, TARGET, "U", others[0].origin, champion.digest) == others
+    assert issued(store, TARGET, "T", others[0].origin, champion.digest) == entries_of(champion)
+    assert latest(store, "U") == others
+    assert latest(store, "T") == entries_of(champion)
 
 
 ATTEMPTS = {

@@ -86,12 +86,13 @@ def test_a_span_without_bounds_is_every_origin_with_a_context_and_a_target():
 def test_no_target_reaches_past_the_next_spans_first_origin(count, horizon, first, length):
     windows = walk(count, horizon=horizon)
     validation, test = FIRST + timedelta(days=first), FIRST + timedelta(days=first + length + horizon)
-    spans = split(windows, validation, test, None)
-    assert spans.train[-1] + horizon == spans.validation[0]  # the last that is kept; one later would reach past it
-    assert spans.validation[-1] + horizon == spans.test[0]
-    assert spans.test[-1] + horizon == count - 1
-    assert windows.sessions[spans.validation[0]].item() == validation
-    assert windows.sessions[spans.test[0]].item() == test
+    spans = split((windows,), validation, test, None)
+    train, held_out, tested = (part[0].origins for part in (spans.train, spans.validation, spans.test))
+    assert train[-1] + horizon == held_out[0]  # the last that is kept; one later would reach past it
+    assert held_out[-1] + horizon == tested[0]
+    assert tested[-1] + horizon == count - 1
+    assert windows.sessions[held_out[0]].item() == validation
+    assert windows.sessions[tested[0]].item() == test
 
 
 def test_purging_counts_from_the_next_session_when_the_bound_is_none():
@@ -142,7 +143,7 @@ def test_blocks_cover_the_origins_around_a_hole_once_and_hold_no_gap(hole, offse
 def test_a_span_that_is_too_short_is_named(validation, test, until, what):
     days = [None if day is None else FIRST + timedelta(days=day) for day in (validation, test, until)]
     with pytest.raises(TooShort, match=f"the {what} span"):
-        split(walk(100), *days)
+        split((walk(100),), *days)
 
 
 spans_of_origins = st.tuples(shapes, st.integers(0, 40), st.integers(1, 60)).map(

@@ -12,7 +12,7 @@ def test_the_champion_is_described(store, service):
         assert answer.status_code == 200
         assert answer.json() == {
             "target": "^IXIC-return-2",
-            "symbol": "^IXIC",
+            "symbols": ["^IXIC"],
             "horizon": 2,
             "family": "naive",
             "name": "small",

@@ -1,0 +1,85 @@
+"""Runs small enough to be trained in a second, and workspaces on them."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from forecaster.calendars import Calendar
+from pipelines.config import RunConfig
+from pipelines.home import Home
+from pipelines.workspace import Workspace
+
+NOW = datetime(2019, 3, 1, tzinfo=UTC)
+NAIVE = {"name": "naive", "family": "naive"}
+GRU = {"name": "gru", "family": "gru", "hidden": 3}
+AR = {"name": "ar", "family": "ar", "order": 2}
+
+
+def prices(models: list[dict[str, Any]], training: Mapping[str, Any] | None = None, **parts: Any) -> dict[str, Any]:
+    """A run on the sample's two indices."""
+    return {
+        "data": {"symbols": ["^GSPC", "^IXIC"]},
+        "target": {"symbols": ["^GSPC"], "venue": "XNYS", "horizon": 2},
+        "window": {"context": 24, "burn_in": 12, "channels": ["log_return", "log_range"]},
+        "split": {"validation_from": "2010-01-01", "test_from": "2012-01-01", "test_until": "2014-01-01"},
+        "training": {"epochs": 2, "patience": 1, "learning_rate": 0.01} | dict(training or {}),
+        "models": [NAIVE, *models],
+    } | parts
+
+
+def levels(folder: Path, models: list[dict[str, Any]], **parts: Any) -> dict[str, Any]:
+    """A run on the changes of the series LOAD, from `LOAD.csv` in a folder."""
+    release = {"LOAD": {"frequency": "D", "days": 0}}
+    return {
+        "data": {
+            "symbols": [],
+            "series": ["LOAD"],
+            "macro": {"source": "files", "folder": str(folder), "publications": release},
+        },
+        "target": {"symbols": ["LOAD"], "venue": "XNYS", "horizon": 2, "kind": "level"},
+        "window": {"context": 24, "burn_in": 12, "channels": ["change"]},
+        "split": {"validation_from": "2014-01-01", "test_from": "2015-01-01"},
+        "training": {"epochs": 3, "patience": 3, "learning_rate": 0.01},
+        "models": [NAIVE, *models],
+    } | parts
+
+
+def write_load(folder: Path) -> Path:
+    """A level around -2 that goes back to it: below zero on most days, above it on some."""
+    rng = np.random.default_rng(11)
+    days = Calendar.of("XNYS", datetime(2011, 12, 1).date(), datetime(2017, 3, 1).date()).sessions
+    days = days[(days >= np.datetime64("2012-01-03")) & (days < np.datetime64("2017-01-01"))]
+    level, rows = -2.0, []
+    for day in days:
+        level += 0.4 * (-2.0 - level) + 0.9 * rng.standard_normal()
+        rows.append(f"{day},{level:.4f}")
+    path = folder / "LOAD.csv"
+    path.write_text("date,value\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def workspace(root: Path, run: dict[str, Any], now: datetime = NOW, workers: int = 1) -> Workspace:
+    """A workspace of a run in a home."""
+    return Workspace(Home(root), RunConfig.model_validate(run), now, workers=workers)
+
+
+def fetched(root: Path, run: dict[str, Any], now: datetime = NOW) -> Workspace:
+    """The same, with its data in the store and its notebook opened."""
+    made = workspace(root, run, now)
+    data = made.config.data
+    done = list(made.fetcher({}, lambda: now).fetch(data.symbols, data.series))
+    assert [one.status for one in done] == ["ok"] * len(done)
+    assert made.notebook is not None
+    return made
+
+
+def moved(home: Path, root: Path, made: Workspace) -> Workspace:
+    """A copy of a home, and the same run in it: what one test trains is not there for another."""
+    made.engine.dispose()
+    shutil.copytree(home, root)
+    return replace(made, home=Home(root))
