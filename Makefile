@@ -35,7 +35,7 @@ check: venv  ## style, types, import law
 	$(BIN)/lint-imports
 
 test: check  ## everything that must hold on every landing
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 proof: venv  ## every command of docs/evidence.md
 	$(BIN)/python scripts/proof.py

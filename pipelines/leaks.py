@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from forecaster.calendars import Calendar
+from forecaster.contract import Dates
 from forecaster.errors import NoHistory
 from forecaster.facts import Facts
 from forecaster.features import Feature, column, compute, parse, subjects
@@ -104,11 +105,19 @@ def search(config: RunConfig, facts: Facts, count: int) -> Verdict:
     for symbol in config.target.symbols:
         calendar = calendar_of(facts, config, symbol)
         share = max(4, count // len(config.target.symbols))
-        origins = spread_origins(sessions_of(facts, symbol, calendar), share, config.training.seed)
+        origins = spread_origins(_sessions(config, facts, symbol, calendar), share, config.training.seed)
         views = views_of(config, calendar, symbol)
         parts.append(find_leaks(views, facts, symbol, calendar, origins, config.training.seed))
         shown += [str(origins[0]), str(origins[-1])]
     return Verdict(Search.joined(parts), len(views) * len(parts), min(shown), max(shown))
+
+
+def _sessions(config: RunConfig, facts: Facts, symbol: str, calendar: Calendar) -> Dates:
+    """What may be an origin; a series has no bars, and most are published after the close of their own session."""
+    if config.target.kind == "return":
+        return sessions_of(facts, symbol, calendar)
+    dates = facts.about(symbol).date
+    return calendar.between(dates.min(), dates.max()).sessions
 
 
 def views_of(config: RunConfig, calendar: Calendar, symbol: str) -> list[View]:

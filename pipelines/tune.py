@@ -263,7 +263,8 @@ def _write(bench: Bench, found: Tuning, ended: Sequence[Trial]) -> None:
     tunings.add_tuning(bench.engine, entry, bench.now)
     parent, now_ms = _parent(bench, found), int(bench.now.timestamp() * 1000)
     for trial in ended:
-        run_id = bench.notebook.open(f"{found.key}-{trial.number}", f"{family.name} trial {trial.number}", parent)
+        key = hashlib.sha256(f"{found.key} {trial.number} {json.dumps(trial.values)}".encode()).hexdigest()
+        run_id = bench.notebook.open(key, f"{family.name} trial {trial.number}", parent)
         values = {place: str(value) for place, value in trial.values.items()}
         tags = {"family": family.family, "state": trial.state, "note": trial.note}
         bench.notebook.log_trial(run_id, values, trial.scores, tags, now_ms)

@@ -12,23 +12,18 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
 from forecaster.artifact import Artifact
-from forecaster.contract import Floats
-from forecaster.densities import log_density
-from forecaster.errors import ConfigError
-from forecaster.families.base import Model, Spec
+from forecaster.families.base import Spec
 from forecaster.families.pool import Pool, PoolFamily
 from forecaster.training.export import Provenance, export
 from forecaster.training.fit import Fitted, fit
+from forecaster.training.pooling import pooled
 from pipelines.jobs import Job
 from pipelines.quiet import hush
-
-_CHUNK = 256  # contexts scored at once
 
 Asked = TypeVar("Asked")
 Given = TypeVar("Given")
@@ -94,25 +89,14 @@ def _pool(order: Order) -> Fitted:
         model = member.build(order.spec)
         model.load_state_dict(load(tensors))
         models.append(model.eval())
-    pool = Pool(models)
     if job.shares:
+        pool = Pool(models)
         pool.share.copy_(torch.tensor(job.shares))
-    elif isinstance(job.family, PoolFamily) and job.family.weights == "log_score":
-        pool.weigh(np.stack([_log_scores(job, model) for model in models]))
+    elif isinstance(job.family, PoolFamily):
+        pool = pooled(job.family, models, job.task.validation)
+    else:  # the seeds of one family
+        pool = Pool(models)
     return Fitted(pool.eval(), order.epochs)
-
-
-def _log_scores(job: Job, model: Model) -> Floats:
-    """Log density of a member at each validation outcome, all horizons and symbols in a row [N]."""
-    if not model.density:
-        raise ConfigError(f"models.{job.family.name}", 'weights "log_score" needs members with a density')
-    scores = []
-    for sample in job.task.validation:
-        for chunk in np.split(sample.origins, range(_CHUNK, len(sample.origins), _CHUNK)):
-            with torch.inference_mode():
-                parameters = model(torch.from_numpy(sample.windows.contexts(chunk)))[1].double().numpy()
-            scores.append(log_density(model.density, parameters, sample.windows.targets[chunk]).ravel())
-    return np.concatenate(scores)
 
 
 def side_by_side(

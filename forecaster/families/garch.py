@@ -51,6 +51,7 @@ _STARTS = (
     (0.03, 0.96),
     (0.02, 0.50),
 )  # alpha, beta to begin from where arch's own choice fails
+_NEARLY_NORMAL = 300.0  # degrees of freedom at which a t is a normal to a part in a thousand
 
 
 class GarchFamily(Family):
@@ -223,11 +224,16 @@ class _Shape:
 
     def falls(self) -> float:
         """E[z^2; z < 0]: one half without skew."""
-        return float(_law(self.distribution).partial_moment(2, 0.0, self._parameters))
+        return float(_law(self.distribution).partial_moment(2, 0.0, self._moderate))
 
     def mean_size(self) -> float:
         """E|z|."""
-        return -2 * float(_law(self.distribution).partial_moment(1, 0.0, self._parameters))
+        return -2 * float(_law(self.distribution).partial_moment(1, 0.0, self._moderate))
+
+    @property
+    def _moderate(self) -> list[float]:
+        """The parameters with a tail that `arch` has moments for: beyond, its gamma functions overflow to NaN."""
+        return [min(self._parameters[0], _NEARLY_NORMAL), *self._parameters[1:]] if self._parameters else []
 
     @property
     def _parameters(self) -> list[float]:

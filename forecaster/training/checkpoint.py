@@ -3,7 +3,7 @@
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class Checkpoint(pl.Callback):
         del checkpoint["loops"]
 
 
-def checkpoint_path(folder: Path, stated: str, tables: tuple[Table, ...], start: Mapping[str, Tensor]) -> Path:
+def checkpoint_path(folder: Path, stated: str, tables: Sequence[Table], start: Mapping[str, Tensor]) -> Path:
     """Where the checkpoint of this very fit lies: another configuration, other data or other code have another name.
 
     Arguments:

@@ -14,6 +14,7 @@ from torch import Tensor
 from forecaster.errors import ConfigError
 from forecaster.families import AnyFamily
 from forecaster.families.base import Carrying, Model, Network, Spec
+from forecaster.families.pool import PoolFamily
 from forecaster.training.bar import Bar
 from forecaster.training.batches import Epochs, Table, held_out
 from forecaster.training.beginning import begin
@@ -21,6 +22,7 @@ from forecaster.training.checkpoint import Checkpoint, checkpoint_path
 from forecaster.training.config import TrainingConfig
 from forecaster.training.course import Course
 from forecaster.training.learner import Learner
+from forecaster.training.pooling import pooled
 from forecaster.training.task import Task
 
 __all__ = ["Fitted", "Task", "fit"]
@@ -61,6 +63,9 @@ def fit(
     Raises:
         ConfigError: The mode does not fit `start`, the family has no state to carry, or no epoch gave a finite loss.
     """
+    if isinstance(family, PoolFamily):
+        members = [fit(member, spec, config, task, seed=seed).model for member in family.members]
+        return Fitted(pooled(family, members, task.validation), epochs=0)
     torch.manual_seed(seed)
     model = family.build(spec)
     if not isinstance(model, Network):
@@ -69,14 +74,12 @@ def fit(
     if config.carry and not isinstance(model.body, Carrying):
         raise ConfigError("[training] carry", f"{family.name} has no state to carry; leave carry out, or this model")
     begin(model, config, task, start)
-    train = Table.of(task.train)
-    watched = Table.of(task.validation) if task.validation else None
+    tables = [Table.of(samples) for samples in (task.train, task.validation) if samples]
     learner = Learner(model, config)
-    course = Course(learner, Epochs(train, config, seed), held_out(watched, config.carry) if watched else [])
-    path = None
-    if checkpoints is not None:
-        stated = f"{family!r} {spec!r} {config!r} {seed}"
-        path = checkpoint_path(checkpoints, stated, (train, watched) if watched else (train,), start or {})
+    watched = held_out(tables[1], as_served=config.carry) if task.validation else []
+    course = Course(learner, Epochs(tables[0], config, seed), watched)
+    stated = f"{family!r} {spec!r} {config!r} {seed}"
+    path = None if checkpoints is None else checkpoint_path(checkpoints, stated, tables, start or {})
     _train(learner, course, path, Bar(family.name, course) if progress_bar else None)
     if course.weights is not None:
         model.load_state_dict(course.weights)

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from small_market import windows_from
 
 from forecaster.contract import WindowSpec
 from forecaster.families.base import Spec
 from forecaster.families.lstm import LstmFamily
+from forecaster.features import Channels
 from forecaster.training import checkpoint
 from forecaster.training.config import TrainingConfig
 from forecaster.training.fit import fit
 from forecaster.training.task import Task
-from forecaster.windows import Sample
+from forecaster.windows import Sample, Windows
 
 SPEC = Spec(WindowSpec(context=16, burn_in=8, channels=("log_return", "log_range")), horizon=2)
 RECIPE = LstmFamily(name="lstm", hidden=4, dropout=0.3)
@@ -23,7 +23,10 @@ CONFIG = TrainingConfig(epochs=24, patience=24, batch=9)
 
 def _sample() -> Sample:
     rng = np.random.default_rng(0)
-    windows = windows_from(0.01 * rng.standard_normal(160), rng.standard_normal((160, 1)), SPEC.window, SPEC.horizon)
+    values = rng.standard_normal((160, 2)) * (0.01, 1.0)
+    close = np.exp(np.cumsum(values[:, 0]))
+    sessions = np.datetime64("2001-01-01") + np.arange(160)
+    windows = Windows.of(Channels(sessions, values, close, close), SPEC.window, SPEC.horizon)
     return Sample(windows, windows.span(None, None))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_market import FAMILIES, SHORT, Market, seal, trained
+from small_market import FAMILIES, SHORT, Market, seal, task, trained
 
 from forecaster.contract import Floats
 from forecaster.facts import Facts

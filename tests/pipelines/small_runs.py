@@ -1,5 +1,6 @@
 """Runs small enough to be trained in a second, and workspaces on them."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,7 +18,7 @@ from pipelines.workspace import Workspace
 NOW = datetime(2019, 3, 1, tzinfo=UTC)
 NAIVE = {"name": "naive", "family": "naive"}
 GRU = {"name": "gru", "family": "gru", "hidden": 3}
-AR = {"name": "ar", "family": "ar", "order": 2}
+GARCH = {"name": "garch", "family": "garch"}
 
 
 def prices(models: list[dict[str, Any]], training: Mapping[str, Any] | None = None, **parts: Any) -> dict[str, Any]:
@@ -83,3 +84,19 @@ def moved(home: Path, root: Path, made: Workspace) -> Workspace:
     made.engine.dispose()
     shutil.copytree(home, root)
     return replace(made, home=Home(root))
+
+
+def toml(run: dict[str, Any]) -> str:
+    """A run as a file says it."""
+    lines = []
+    for table, body in run.items():
+        for entry in body if isinstance(body, list) else [body]:
+            lines.append(f"[[{table}]]" if isinstance(body, list) else f"[{table}]")
+            lines += [f"{key} = {_said(key, value)}" for key, value in entry.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _said(key: str, value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{name} = {_said(name, part)}" for name, part in value.items()) + " }"
+    return str(value) if key.endswith(("_from", "_until")) else json.dumps(value)

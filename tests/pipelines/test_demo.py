@@ -32,17 +32,17 @@ def scores(summary: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_summary_has_what_is_promised(small_home: HomeAndSummary) -> None:
     _, summary = small_home
-    assert {"snapshot", "leaderboard", "champion", "forecast", "report"} <= summary.keys()
+    assert {"snapshot", "leaderboard", "champion", "forecasts", "report"} <= summary.keys()
     row = {"family", "crps", "skill", "skill_se", "dm_p", "coverage_80", "coverage_95", "parameters", "kilobytes"}
     assert all(row | {"train_seconds", "run_id"} <= one.keys() for one in summary["leaderboard"])
     assert [one["family"] for one in sorted(summary["leaderboard"], key=lambda r: r["name"])] == ["ar", "lstm", "naive"]
     assert {"family", "version", "digest", "reason"} <= summary["champion"].keys()
-    assert {"symbol", "origin", "sessions", "levels", "price_quantiles"} <= summary["forecast"].keys()
+    assert {"symbol", "origin", "sessions", "levels", "price_quantiles"} <= summary["forecasts"][0].keys()
     assert Path(summary["report"]).is_file()
 
 
 def test_forecast_is_about_real_sessions_and_ordered_prices(small_home: HomeAndSummary) -> None:
-    forecast = small_home[1]["forecast"]
+    forecast = small_home[1]["forecasts"][0]
     assert forecast["origin"] == "2018-12-31"
     assert forecast["sessions"] == ["2019-01-02", "2019-01-03"]  # New Year is no session
     prices = np.array(forecast["price_quantiles"])
@@ -68,7 +68,7 @@ def test_second_demo_adds_no_row_and_a_second_home_gives_the_same(small_home: Ho
         assert other["snapshot"] == first["snapshot"]
         assert scores(other) == scores(first)
         assert other["champion"]["digest"] == first["champion"]["digest"]
-        assert other["forecast"]["price_quantiles"] == first["forecast"]["price_quantiles"]
+        assert other["forecasts"][0]["price_quantiles"] == first["forecasts"][0]["price_quantiles"]
     assert again["leaderboard"] == first["leaderboard"]
     assert again["champion"]["moved"] is False
 
@@ -94,7 +94,7 @@ def test_single_verbs_do_the_same_steps(small_home: HomeAndSummary, tmp_path: Pa
     with sqlite3.connect(tmp_path / "mlflow.db") as connection:
         assert connection.execute("SELECT COUNT(*) FROM tags WHERE key = 'comparison'").fetchone() == (1,)
     assert verb("promote")["champion"]["digest"] == first["champion"]["digest"]
-    assert verb("forecast", "^GSPC")["price_quantiles"] == first["forecast"]["price_quantiles"]
+    assert verb("forecast", "^GSPC")["price_quantiles"] == first["forecasts"][0]["price_quantiles"]
 
 
 def test_every_stored_row_says_when_it_became_known(small_home: HomeAndSummary) -> None:

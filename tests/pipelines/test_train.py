@@ -27,13 +27,13 @@ from pipelines.compare import compare
 from pipelines.config import RunConfig
 from pipelines.train import Trained, find, refit_job, require, scored_jobs, select, train, train_all
 from pipelines.workspace import Workspace
-from tests.pipelines.small_runs import AR, GRU, NOW, fetched, moved, prices, workspace
+from tests.pipelines.small_runs import GARCH, GRU, fetched, moved, prices, toml, workspace
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred as AnyType.*")  # mlflow, when it is imported
 
 SEEDED = {"seeds": 2, "seed": 5}
-POOL = {"name": "pool", "family": "pool", "members": ["gru", "ar"]}
-SCORED = {"name": "scored", "family": "pool", "members": ["gru", "ar"], "weights": "log_score"}
+SCORED = {"name": "scored", "family": "pool", "members": ["gru", "garch"], "weights": "log_score"}
+LADDER = [GRU, GARCH, SCORED]
 
 
 def quiet(_line: str) -> None:
@@ -58,8 +58,8 @@ def all_trained(made: Workspace) -> list[Trained]:
 
 @pytest.fixture(scope="module")
 def ladder(home: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, list[Trained]]:
-    """Two seeds of a network, two pools that share it, and the random walk."""
-    made = copy(home, tmp_path_factory.mktemp("ladder") / "home", prices([AR, GRU, POOL, SCORED], SEEDED))
+    """The random walk, two seeds of a network, a volatility model, and a pool of the two."""
+    made = copy(home, tmp_path_factory.mktemp("ladder") / "home", prices(LADDER, SEEDED))
     return made, all_trained(made)
 
 
@@ -72,14 +72,14 @@ def named(trained: list[Trained], name: str) -> Trained:
 
 def test_a_models_seeds_and_a_pools_members_are_its_tree(ladder):
     made, trained = ladder
-    gru, pool = named(trained, "gru").job, named(trained, "pool").job
+    gru, pool = named(trained, "gru").job, named(trained, "scored").job
     assert [member.seed for member in gru.members] == [5, 6]
     assert [member.label for member in gru.members] == ["gru seed 5", "gru seed 6"]
     assert gru.label == "gru"
-    assert [member.label for member in pool.members] == ["gru", "ar"]
+    assert [member.label for member in pool.members] == ["gru", "garch"]
     keys = [made.bench.key(node) for one in trained for node in one.job.nodes()]
-    assert len(keys) == 1 + 3 + 3 + 2 * 7
-    assert len(set(keys)) == 1 + 3 + 3 + 2  # what stands in several trees has one key
+    assert len(keys) == 1 + 3 + 1 + 5
+    assert len(set(keys)) == 1 + 3 + 1 + 1  # what stands in two trees has one key
 
 
 def test_each_part_of_a_job_moves_its_key(home):
@@ -107,34 +107,43 @@ def artifacts(made: Workspace) -> dict[str, str]:
 
 
 def test_the_outcome_does_not_depend_on_the_number_of_workers(home, ladder, tmp_path):
-    run = prices([AR, GRU, POOL, SCORED], SEEDED)
-    alone = {one.job.label: one.artifact.digest for whole in ladder[1] for one in (whole, *whole.members)}
-    assert artifacts(copy(home, tmp_path / "home", run, workers=2)) == alone
+    alone = {one.job.label: one.artifact for whole in ladder[1] for one in (whole, *whole.members)}
+    together = all_trained(copy(home, tmp_path / "home", prices(LADDER, SEEDED), workers=2))
+    for whole in together:
+        for one in (whole, *whole.members):
+            before = alone[one.job.label]
+            assert one.artifact.manifest == before.manifest  # says what differs, where the digest would not
+            assert one.artifact.digest == before.digest
 
 
 def test_what_two_models_share_is_trained_once(home, tmp_path):
-    made = copy(home, tmp_path / "home", prices([AR, GRU, POOL, SCORED]))
+    made = copy(home, tmp_path / "home", prices([GARCH, *(SCORED | {"name": n, "members": ["garch"]} for n in "ab")]))
     said: list[str] = []
     trained = train_all(made.bench, scored_jobs(made.bench, made.spans), said.append)
-    assert sorted(line.split()[2].rstrip(":") for line in said) == ["ar", "gru", "naive", "pool", "scored"]
-    assert [one.fresh for one in trained] == [True] * 5
+    assert sorted(line.split()[2].rstrip(":") for line in said) == ["a", "b", "garch", "naive"]
+    assert [one.fresh for one in trained] == [True] * 4
     again: list[str] = []
-    assert [one.fresh for one in train_all(made.bench, [one.job for one in trained], again.append)] == [False] * 5
+    assert [one.fresh for one in train_all(made.bench, [one.job for one in trained], again.append)] == [False] * 4
     assert again == []
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_a_worker_refuses_reaches_the_user_as_it_was_said(home, tmp_path, workers):
-    grid = GRU | {"name": "grid", "head": "quantiles"}
-    pool = SCORED | {"members": ["grid", "ar"]}
-    twin = SCORED | {"name": "twin", "members": ["ar", "grid"]}
-    made = copy(home, tmp_path / "home", prices([grid, AR, pool, twin]), workers=workers)
+    run = prices([{"name": "mlp", "family": "mlp", "lags": 8}], {"carry": True})
+    made = copy(home, tmp_path / "home", run, workers)
     with pytest.raises(ConfigError) as caught:
         all_trained(made)
-    assert str(caught.value).endswith('weights "log_score" needs members with a density')
-    assert "\n" not in str(caught.value)
-    kept = require(made.bench, select(made.bench, made.spans, ["grid", "ar"]))
-    assert [one.name for one in kept] == ["ar", "grid"] or [one.name for one in kept] == ["grid", "ar"]
+    expected = "[training] carry: mlp has no state to carry; leave carry out, or this model"
+    assert str(caught.value) == expected
+
+
+def test_weights_by_log_score_need_densities(home, tmp_path):
+    grid = GRU | {"name": "grid", "head": "quantiles"}
+    made = copy(home, tmp_path / "home", prices([grid, GARCH, SCORED | {"members": ["grid", "garch"]}]))
+    with pytest.raises(ConfigError, match=r'models.scored: weights "log_score" needs members with a density'):
+        all_trained(made)
+    kept = require(made.bench, select(made.bench, made.spans, ["grid", "garch"]))  # what was trained is not lost
+    assert [one.name for one in kept] == ["grid", "garch"]
 
 
 def test_what_is_missing_is_named(home, tmp_path):
@@ -187,7 +196,7 @@ def test_a_scored_pools_weights_are_the_best_on_the_validation_years(ladder):
 def test_weights_know_nothing_of_what_comes_after_the_validation_years(home, ladder, tmp_path):
     """Every row after the last validation target is another one; neither a weight nor a share moves by a bit."""
     made, trained = ladder
-    other = copy(home, tmp_path / "home", prices([AR, GRU, POOL, SCORED], SEEDED))
+    other = copy(home, tmp_path / "home", prices(LADDER, SEEDED))
     whole = other.spans
     windows = whole.train[0].windows
     last = int(whole.validation[0].origins[-1]) + windows.targets.shape[1]
@@ -211,13 +220,12 @@ def test_weights_know_nothing_of_what_comes_after_the_validation_years(home, lad
 def test_a_comparison_shows_how_seeds_scatter(ladder):
     made, trained = ladder
     found = compare(trained, "naive", made.spans, "return")
-    gru, ar = found.row("gru"), found.row("ar")
-    both = found.row("pool")
+    gru, both = found.row("gru"), found.row("scored")
     seeds = [replace(one, members=()) for one in named(trained, "gru").members]
     single = [
         compare([named(trained, "naive"), seed], "naive", made.spans, "return").row("gru").skill for seed in seeds
     ]
-    assert (gru.seeds, ar.seeds, both.seeds) == (2, 2, 1)
+    assert (gru.seeds, found.row("garch").seeds, both.seeds) == (2, 1, 1)
     assert gru.seed_skill == pytest.approx(np.mean(single))
     assert gru.seed_sd == pytest.approx(np.std(single, ddof=1))
     assert (both.seed_skill, found.row("naive").seed_sd) == (None, None)
@@ -232,8 +240,8 @@ def test_a_refit_keeps_the_shares_and_each_fits_epochs(ladder):
     assert job.shares == pytest.approx(share.tolist())
     for whole, before in zip(job.members, scored.members, strict=True):
         epochs = [one.artifact.manifest.epochs for one in before.members]
-        assert [leaf.training.epochs for leaf in whole.members] == [max(count, 1) for count in epochs]
-        assert [leaf.seed for leaf in whole.members] == [5, 6]
+        assert [leaf.training.epochs for leaf in whole.members] == epochs
+        assert [leaf.seed for leaf in whole.members] == ([5, 6] if whole.members else [])
     refit = train(made.bench, job)
     assert [part.weight for part in refit.artifact.manifest.density] == pytest.approx(
         [part.weight for part in scored.artifact.manifest.density]
@@ -308,19 +316,6 @@ def test_a_mode_that_does_not_fit_its_start_is_refused(training, said):
 
 
 # Killed
-
-
-def toml(run: dict[str, Any]) -> str:
-    """A run as a file says it."""
-    lines = []
-    for table, body in run.items():
-        for entry in body if isinstance(body, list) else [body]:
-            lines.append(f"[[{table}]]" if isinstance(body, list) else f"[{table}]")
-            lines += [
-                f"{key} = {value if key.endswith('_from') or key.endswith('_until') else json.dumps(value)}"
-                for key, value in entry.items()
-            ]
-    return "\n".join(lines) + "\n"
 
 
 def training(home: Path, run: Path) -> subprocess.Popen[str]:

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,7 +20,7 @@ import torch
 from mlflow import MlflowClient
 from sqlalchemy import Engine, select
 
-from forecaster.contract import Range
+from forecaster.contract import Choice, Range
 from forecaster.errors import ConfigError
 from forecaster.families import AnyFamily
 from forecaster.store.database import connect, sqlite_url
@@ -133,7 +134,9 @@ def test_space_starts_at_the_run_and_is_wide_enough_for_it(config: RunConfig) ->
     axis = Space.of(wide, "lstm").axes["training.learning_rate"]
     assert isinstance(axis, Range)
     assert axis.high == 0.5
-    assert 12 in Space.of(config, "transformer").axes["model.width"].values  # type: ignore[union-attr]
+    widths = Space.of(config, "transformer").axes["model.width"]
+    assert isinstance(widths, Choice)
+    assert 12 in widths.values
     assert "model.nonlinearity" in Space.of(config, "relu").axes
     assert not any(place.startswith("training.") for place in Space.of(config, "garch").axes)
 
@@ -167,18 +170,16 @@ def test_values_that_do_not_go_together_are_refused(config: RunConfig) -> None:
         far.settle(far.start | {"model.lags": 20})
 
 
-def test_same_trials_twice_and_with_two_workers(fetched: Path, config: RunConfig, tmp_path: Path) -> None:
-    homes = [Home(copied(fetched, tmp_path, name)) for name in ("one", "again", "two")]
-    results = [
-        tuned(Workspace(home, config, NOW), "lstm", BATCH + 2, workers=workers)
-        for home, workers in zip(homes, (1, 1, 2), strict=True)
-    ]
-    first, *others = results
-    assert len({json.dumps(trial.values) for trial in first.trials}) == BATCH + 2
-    for other in others:
-        assert found(other.trials) == found(first.trials)
-        assert other.key == first.key
-        assert other.toml == first.toml
+def test_same_trials_with_one_worker_and_with_two(fetched: Path, config: RunConfig, tmp_path: Path) -> None:
+    homes = [Home(copied(fetched, tmp_path, name)) for name in ("one", "two")]
+    one, two = (
+        tuned(Workspace(home, config, NOW), "lstm", BATCH + 1, seeds=1, workers=workers)
+        for workers, home in enumerate(homes, 1)
+    )
+    assert len({json.dumps(trial.values) for trial in one.trials}) == BATCH + 1
+    assert one.key == two.key
+    assert found(one.trials) == found(two.trials)
+    assert one.toml == two.toml
 
 
 def test_nothing_after_the_validation_years_is_read(workspace: Workspace, tmp_path: Path) -> None:
@@ -256,6 +257,7 @@ def test_notebook_has_a_run_a_trial_below_one_a_tuning(workspace: Workspace, tmp
     assert all(len(trial.scores) == 1 for trial in result.trials)  # there is no seed in it
     client = MlflowClient(workspace.home.tracking_uri)
     experiment = client.get_experiment_by_name(workspace.config.target.key)
+    assert experiment is not None
     runs = {one.info.run_name: one for one in client.search_runs([experiment.experiment_id])}
     assert set(runs) == {"ngram tuning", "ngram trial 1", "ngram trial 2"}
     parent = runs["ngram tuning"]
@@ -361,8 +363,8 @@ def test_killed_search_asks_the_same_and_remembers_its_fits(config: RunConfig, t
     assert killed.finished() == whole.finished()
 
 
-def test_sigkill_loses_at_most_the_fit_under_way(fetched: Path, run: Path, tmp_path: Path) -> None:
-    words = ("tune", "lstm", "--trials", str(BATCH + 1), "--workers", "1", "--run", str(run), "--json")
+def test_sigkill_loses_no_fit_that_was_finished(fetched: Path, run: Path, tmp_path: Path) -> None:
+    words = ("tune", "lstm", "--trials", str(BATCH + 1), "--seeds", "1", "--workers", "1", "--run", str(run), "--json")
     homes = [copied(fetched, tmp_path, name) for name in ("killed", "whole")]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("FORECASTER_", "MLFLOW_"))}
     program = Path(sys.executable).parent / "forecaster"
@@ -374,15 +376,15 @@ def test_sigkill_loses_at_most_the_fit_under_way(fetched: Path, run: Path, tmp_p
         text=True,
     ) as process:
         assert process.stderr is not None
-        seen = [line for line, _ in zip(trial_lines(process.stderr), range(BATCH + 2), strict=False)]
+        seen = list(islice(trial_lines(process.stderr), 2))
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
-    assert len(seen) == BATCH + 2
+    assert len(seen) == 2
     again = forecaster(*words, home=homes[0])
     whole = forecaster(*words, home=homes[1])
     assert again.returncode == whole.returncode == 0, again.stderr + whole.stderr
     left, all_of_it = (list(trial_lines(done.stderr.splitlines())) for done in (again, whole))
-    assert len(all_of_it) == 2 * (BATCH + 1)
+    assert len(all_of_it) == BATCH + 1
     assert len(left) <= len(all_of_it) - len(seen)
     results = [json.loads(done.stdout) for done in (again, whole)]
     for result in results:
@@ -402,7 +404,7 @@ def trial_lines(lines: Any) -> Any:
 
 
 def test_two_of_the_same_do_not_run_at_once(workspace: Workspace) -> None:
-    complaints = []
+    complaints: list[str] = []
 
     def meanwhile(_: str) -> None:
         if not complaints:
