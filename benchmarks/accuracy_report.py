@@ -42,7 +42,9 @@ def claims(table: Table) -> Iterator[Claim]:
             yield Claim(text, rate.holds(interval))
     for score in SCORES:
         t = t_statistic(by_date(table, POOL, score), by_date(table, RIVAL, score))
-        yield Claim(f"by date, {score}: t of the pool against the {RIVAL} {t:.1f}, asked {BEYOND}", t < BEYOND)
+        yield Claim(
+            f"by date, {score}: t of the pool against the {RIVAL} {t:.2f}, asked below {BEYOND:.0f}", t < BEYOND
+        )
 
 
 def _against_singles(symbol: str, models: Mapping[str, Scored], score: str) -> Iterator[Claim]:
@@ -51,7 +53,9 @@ def _against_singles(symbol: str, models: Mapping[str, Scored], score: str) -> I
     yield Claim(f"{symbol} {score}: {OURS} better than every single model, by {gap:.4f} than {best}", gap > 0)
     for reference, beyond in REFERENCES.items():
         t = t_statistic(models[OURS][score], models[reference][score])
-        yield Claim(f"{symbol} {score}: t of the {OURS} against {reference} {t:.1f}, asked {beyond}", t < beyond)
+        yield Claim(
+            f"{symbol} {score}: t of the {OURS} against {reference} {t:.2f}, asked below {beyond:.0f}", t < beyond
+        )
 
 
 def printed(table: Table) -> list[float]:
@@ -71,7 +75,7 @@ def rows(table: Table, symbols: tuple[str, ...], count: Count) -> Iterator[str]:
     part = {symbol: table[symbol] for symbol in symbols}
     number = len(next(iter(part.values()))[OURS].outcomes)
     yield f"{symbols[0] if len(symbols) == 1 else 'mean by date'}, {number} sessions: {count}"
-    yield from _HEAD
+    yield from (line.rstrip() for line in _HEAD)
     for name in MODELS:
         grid = sum(float(models[name].crps_grid.mean()) for models in part.values()) / len(part)
         means = [float(by_date(part, name, score).mean()) for score in SCORES]
@@ -144,7 +148,13 @@ def as_json(table: Table, found: list[Claim], count: Count) -> dict[str, Any]:
             for name in MODELS
         },
         "claims": [{"text": claim.text, "holds": claim.holds} for claim in found],
-        "scorings": {"same": count.same, "other": count.other, "kept": count.kept, "text": str(count)},
+        "scorings": {
+            "same": count.same,
+            "spans": count.spans,
+            "other": count.other,
+            "kept": count.kept,
+            "text": str(count),
+        },
         "figure": figure(table, found, count),
     }
 

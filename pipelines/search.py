@@ -13,9 +13,7 @@ References:
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import optuna
@@ -24,34 +22,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from forecaster.contract import Choice, Range
 from pipelines.spaces import Space, Value, Values
+from pipelines.trial import State, Trial
 
 _KEPT = 75.0
 """Per cent of the trials that may go on after a seed: seeds scatter as much as good configurations differ, so only the
 worst quarter is given up."""
 
-State = Literal["done", "pruned", "refused"]
 ScoredFit = tuple[float, float]
 """Validation skill of a fit, and the seconds it took."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A point of the space and what became of it."""
-
-    number: int
-    """From 1; the first is the model as it stands in the run."""
-    values: Values
-    scores: tuple[float, ...]
-    """Validation skill by seed."""
-    seconds: float
-    state: State
-    note: str = ""
-    """Why it was refused or given up."""
-
-    @property
-    def skill(self) -> float | None:
-        """Mean of the seeds that were trained; None where none was."""
-        return float(np.mean(self.scores)) if self.scores else None
 
 
 class Attempt:

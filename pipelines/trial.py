@@ -1,4 +1,4 @@
-"""A trial's fit: one family from one seed, scored on the validation span and thrown away.
+"""A trial: a point of a space and what became of it; its fits, each scored on the validation span and thrown away.
 
 What a trial makes is no artifact: nothing is exported, sealed or stored, since only the winner is of use, and that is
 trained again as a model of the run. A worker needs torch for it and nothing of the search or the notebook.
@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -20,8 +21,31 @@ from forecaster.scores import crps
 from forecaster.training.config import TrainingConfig
 from forecaster.training.fit import Task, fit
 from forecaster.windows import Sample, Spans
+from pipelines.spaces import Values
 
 _CHUNK = 256  # contexts scored at once
+
+State = Literal["done", "pruned", "refused"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A point of the space and what became of it."""
+
+    number: int
+    """From 1; the first is the model as it stands in the run."""
+    values: Values
+    scores: tuple[float, ...]
+    """Validation skill by seed."""
+    seconds: float
+    state: State
+    note: str = ""
+    """Why it was refused or given up."""
+
+    @property
+    def skill(self) -> float | None:
+        """Mean of the seeds that were trained; None where none was."""
+        return float(np.mean(self.scores)) if self.scores else None
 
 
 @dataclass(frozen=True)

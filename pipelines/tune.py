@@ -23,10 +23,10 @@ from forecaster.store import tunings
 from forecaster.training.fit import Task, fit
 from forecaster.windows import Spans
 from pipelines.figures.tuning import tuning as draw
-from pipelines.search import Attempt, Search, Trial
+from pipelines.search import Attempt, Search
 from pipelines.spaces import Space
 from pipelines.train import Bench, Say
-from pipelines.trial import Fit, try_out, validation_crps, without_test
+from pipelines.trial import Fit, Trial, try_out, validation_crps, without_test
 from pipelines.workers import side_by_side
 
 BATCH = 4

@@ -101,7 +101,7 @@ def test_crps_and_log_score_of_a_pool_of_normals_are_the_closed_forms() -> None:
     apart = spread(means[:, None] - means, np.hypot(scales[:, None], scales)).mean()
     expected = spread(outcomes[:, None] - means, scales).mean(axis=1) - apart / 2
     found = Scored.of(pooled(members))
-    assert found.crps == pytest.approx(100 * expected, rel=3e-5)
+    assert found.crps == pytest.approx(100 * expected, abs=3e-5)
     density = stats.norm.pdf(outcomes[:, None], means, scales).mean(axis=1)
     assert found.log_score == pytest.approx(math.log(100) - np.log(density), abs=1e-9)
     ranks = stats.norm.cdf(outcomes[:, None], means, scales).mean(axis=1)

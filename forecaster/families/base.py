@@ -144,7 +144,9 @@ def ewma_square(values: Tensor, decay: float = DECAY) -> Tensor:
     positions = torch.arange(values.shape[1], device=values.device)
     ages = positions[:, None] - positions[None, :]  # [T, T]
     weights = torch.where(ages >= 0, torch.exp(ages.clamp(min=0).float() * math.log(decay)), 0.0)
-    return (weights / weights.sum(1, keepdim=True)) @ values.square()
+    squares = values.square().transpose(0, 1)  # [T, B, C]: one product instead of B small ones, several times faster
+    mixed = (weights / weights.sum(1, keepdim=True)) @ squares.flatten(1)
+    return mixed.reshape(squares.shape).transpose(0, 1)
 
 
 def ewma_scale(context: Tensor) -> Tensor:

@@ -64,7 +64,10 @@ def fit(
         ConfigError: The mode does not fit `start`, the family has no state to carry, or no epoch gave a finite loss.
     """
     if isinstance(family, PoolFamily):
-        members = [fit(member, spec, config, task, seed=seed).model for member in family.members]
+        members = [
+            fit(member, spec, config, task, seed=seed, checkpoints=checkpoints, progress_bar=progress_bar).model
+            for member in family.members
+        ]
         return Fitted(pooled(family, members, task.validation), epochs=0)
     torch.manual_seed(seed)
     model = family.build(spec)

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from pipelines.figures.style import BLUE, FADED, INK, RED, legend, single
 
 if TYPE_CHECKING:  # a picture needs no search
-    from pipelines.search import Trial
+    from pipelines.trial import Trial
 
 
 def tuning(name: str, trials: "Sequence[Trial]") -> Figure:

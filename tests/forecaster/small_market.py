@@ -57,6 +57,9 @@ FAMILIES: tuple[AnyFamily, ...] = tuple(
 )
 """Every member of the union, so a new family is asked the same questions without a change here."""
 
+ONE_OF_EACH = tuple({family.family: family for family in reversed(FAMILIES)}.values())
+"""One configuration of each family, for questions that cost a training."""
+
 SHORT = TrainingConfig(epochs=2)
 
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_artifact import WINDOW, graph, manifest_of, small_artifact, table
-from small_market import FAMILIES, Market, trained
+from small_market import FAMILIES, ONE_OF_EACH, Market, trained
 
 from forecaster.artifact import Artifact, Manifest, code_digest, golden_context, serialise
 from forecaster.errors import ArtifactCorrupt
@@ -133,7 +133,7 @@ def test_the_golden_context_is_the_same_everywhere():
     assert 0.003 < np.abs(first).mean() < 0.01
 
 
-@pytest.fixture(scope="module", params=FAMILIES, ids=lambda family: family.name)
+@pytest.fixture(scope="module", params=ONE_OF_EACH, ids=lambda family: family.name)
 def exported(request: pytest.FixtureRequest, synthetic: Market) -> Artifact:
     windows = synthetic.windows
     return trained(request.param, synthetic, windows, windows.span(None, None)[:60])

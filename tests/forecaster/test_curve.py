@@ -1,6 +1,7 @@
 """The distribution that a grid of quantiles stands for, and the perplexity read off it."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -89,7 +90,7 @@ def test_the_perplexity_agrees_with_a_plain_loop():
     total = 0.0
     for quantiles, outcome in zip(forecasts[:, 0], outcomes[:, 0], strict=True):
         bounds = [-math.inf, *EDGES, math.inf]
-        for low, high in zip(bounds, bounds[1:], strict=False):
+        for low, high in pairwise(bounds):
             if low < outcome <= high:
                 below, above = (0.0 if low == -math.inf else plain(quantiles, low)), plain(quantiles, min(high, 1e6))
                 total -= math.log(max(above - below, 1e-6))

@@ -123,7 +123,8 @@ def test_raw_zeros_are_a_random_walk_of_the_anchors_size(name):
     assert torch.allclose(quantiles / anchor[:, None], (quantiles / anchor[:, None])[:1], rtol=1e-5)
     assert torch.allclose(quantiles, -quantiles.flip(-1), rtol=1e-4, atol=1e-7)
     spread = quantiles[:, LEVELS.index(0.95)] / anchor
-    assert (spread > 0.9).all() and (spread < 2.2).all()
+    assert (spread > 0.9).all()
+    assert (spread < 2.2).all()
 
 
 @every_head
@@ -143,7 +144,8 @@ def test_the_gradient_is_finite_for_extreme_raw_numbers(name, size):
     loss = make_head(name).loss(parameters, outcomes, torch.tensor(0.01))
     loss.sum().backward()
     assert torch.isfinite(loss).all()
-    assert raw.grad is not None and torch.isfinite(raw.grad).all()
+    assert raw.grad is not None
+    assert torch.isfinite(raw.grad).all()
 
 
 @every_head

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_market import FAMILIES, SHORT, Market, seal, task, trained
+from small_market import ONE_OF_EACH, SHORT, Market, seal, task, trained
 
 from forecaster.contract import Floats
 from forecaster.facts import Facts
@@ -120,7 +120,7 @@ def test_a_panel_of_the_latest_revisions_is_caught(synthetic):
     assert "contexts" in differing(synthetic, backdated(synthetic.facts), backdated(other), session)
 
 
-@pytest.fixture(scope="module", params=FAMILIES, ids=lambda family: family.name)
+@pytest.fixture(scope="module", params=ONE_OF_EACH, ids=lambda family: family.name)
 def family(request):
     return request.param
 

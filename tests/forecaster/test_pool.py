@@ -164,7 +164,8 @@ def test_outcomes_that_all_called_impossible_break_nothing():
     log_densities = simulated(200, (0.5, 0.5))
     log_densities[:, 7] = -5000.0
     found = weighed(log_densities)
-    assert np.isfinite(found).all() and found.sum() == pytest.approx(1, abs=1e-6)
+    assert np.isfinite(found).all()
+    assert found.sum() == pytest.approx(1, abs=1e-6)
 
 
 def test_members_alike_share_alike():

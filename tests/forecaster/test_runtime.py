@@ -123,7 +123,8 @@ def test_it_answers_the_density_that_the_graph_says():
     quantiles, parameters = runtime.distributions(CONTEXTS)
     size = np.abs(CONTEXTS).mean(axis=(1, 2))[:, None]
     assert (quantiles == runtime.quantiles(CONTEXTS)).all()
-    assert parameters is not None and parameters.dtype == np.float64
+    assert parameters is not None
+    assert parameters.dtype == np.float64
     np.testing.assert_allclose(parameters, size[..., None] * NORMAL, rtol=1e-5)
     found = log_density(GAUSSIAN, parameters, np.zeros((150, HORIZON)))
     np.testing.assert_allclose(found, -np.log(size * NORMAL[:, 1] * np.sqrt(2 * np.pi)), rtol=1e-5)

@@ -1,6 +1,5 @@
 """One model for several symbols: who is who, who is nobody, and how the unknown symbol is learned."""
 
-from collections.abc import Iterator
 from datetime import date
 
 import numpy as np
@@ -39,7 +38,7 @@ SAMPLES = tuple(Sample(windows, windows.span(None, None)) for windows in UNIVERS
 
 
 @pytest.fixture
-def network() -> Iterator[Network]:
+def network() -> Network:
     torch.manual_seed(0)
     made = GruFamily(name="gru", hidden=4).build(SPEC)
     assert isinstance(made, Network)
@@ -47,7 +46,7 @@ def network() -> Iterator[Network]:
     with torch.no_grad():
         for weight in made.parameters():
             weight.add_(0.3 * torch.randn_like(weight))
-    yield made
+    return made
 
 
 # Who is who
@@ -145,7 +144,8 @@ def test_the_gradient_reaches_the_row_of_every_symbol_and_that_of_the_unknown(ne
     (batch,) = tiles(Table.of(SAMPLES), 1000, np.random.default_rng(0))
     assert sorted(batch.inputs[:, -1, -1].unique().tolist()) == [1.0, 2.0, 3.0]  # all symbols in one batch
     learner.loss(batch).backward()
-    assert network.embedding is not None and network.embedding.weight.grad is not None
+    assert network.embedding is not None
+    assert network.embedding.weight.grad is not None
     assert (network.embedding.weight.grad.abs().sum(1) > 0).all()
 
 

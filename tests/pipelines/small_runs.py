@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def levels(folder: Path, models: list[dict[str, Any]], **parts: Any) -> dict[str
 def write_load(folder: Path) -> Path:
     """A level around -2 that goes back to it: below zero on most days, above it on some."""
     rng = np.random.default_rng(11)
-    days = Calendar.of("XNYS", datetime(2011, 12, 1).date(), datetime(2017, 3, 1).date()).sessions
+    days = Calendar.of("XNYS", date(2011, 12, 1), date(2017, 3, 1)).sessions
     days = days[(days >= np.datetime64("2012-01-03")) & (days < np.datetime64("2017-01-01"))]
     level, rows = -2.0, []
     for day in days:

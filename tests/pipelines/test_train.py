@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load
 from scipy.special import logsumexp
 
@@ -22,7 +23,7 @@ from forecaster.densities import log_density
 from forecaster.errors import ConfigError, NotTrained
 from forecaster.runtime import Runtime
 from forecaster.store.artifacts import load_weights
-from forecaster.windows import Sample
+from forecaster.windows import Sample, Spans
 from pipelines.compare import compare
 from pipelines.config import RunConfig
 from pipelines.train import Trained, find, refit_job, require, scored_jobs, select, train, train_all
@@ -140,7 +141,7 @@ def test_what_a_worker_refuses_reaches_the_user_as_it_was_said(home, tmp_path, w
 def test_weights_by_log_score_need_densities(home, tmp_path):
     grid = GRU | {"name": "grid", "head": "quantiles"}
     made = copy(home, tmp_path / "home", prices([grid, GARCH, SCORED | {"members": ["grid", "garch"]}]))
-    with pytest.raises(ConfigError, match=r'models.scored: weights "log_score" needs members with a density'):
+    with pytest.raises(ConfigError, match=r'model scored: weights "log_score" need members that have a density'):
         all_trained(made)
     kept = require(made.bench, select(made.bench, made.spans, ["grid", "garch"]))  # what was trained is not lost
     assert [one.name for one in kept] == ["grid", "garch"]
@@ -217,14 +218,18 @@ def test_weights_know_nothing_of_what_comes_after_the_validation_years(home, lad
         assert one.artifact.digest == before.artifact.digest
 
 
+def _shortened(samples: tuple[Sample, ...], count: int) -> tuple[Sample, ...]:
+    return tuple(replace(sample, origins=sample.origins[:count]) for sample in samples)
+
+
 def test_a_comparison_shows_how_seeds_scatter(ladder):
     made, trained = ladder
-    found = compare(trained, "naive", made.spans, "return")
+    spans = Spans(*(_shortened(part, 80) for part in (made.spans.train, made.spans.validation, made.spans.test)))
+    found = compare(trained, "naive", spans, "return")
     gru, both = found.row("gru"), found.row("scored")
     seeds = [replace(one, members=()) for one in named(trained, "gru").members]
-    single = [
-        compare([named(trained, "naive"), seed], "naive", made.spans, "return").row("gru").skill for seed in seeds
-    ]
+    walk = named(trained, "naive")
+    single = [compare([walk, seed], "naive", spans, "return").row("gru").skill for seed in seeds]
     assert (gru.seeds, found.row("garch").seeds, both.seeds) == (2, 1, 1)
     assert gru.seed_skill == pytest.approx(np.mean(single))
     assert gru.seed_sd == pytest.approx(np.std(single, ddof=1))
@@ -233,7 +238,7 @@ def test_a_comparison_shows_how_seeds_scatter(ladder):
 
 
 def test_a_refit_keeps_the_shares_and_each_fits_epochs(ladder):
-    made, trained = ladder
+    made, trained = replace(ladder[0]), ladder[1]  # opened anew: mlflow writes where it was last told to
     scored = named(trained, "scored")
     job = refit_job(made.bench, scored)
     share = load(load_weights(made.engine, scored.run.key))["share"]
@@ -276,7 +281,8 @@ def test_a_fit_goes_on_from_given_weights(home, tmp_path, mode):
     apart = {name: float(np.abs(elsewhere[name] - start[name]).max()) for name in start}
     cell = [name for name in start if name.startswith("body.") and "readout" not in name]
     readout = [name for name in start if "readout" in name]
-    assert cell and readout
+    assert cell
+    assert readout
     assert max(moved_by[name] for name in readout) > 0
     if mode == "finetune":
         assert {moved_by[name] for name in cell} == {0.0}
@@ -284,7 +290,7 @@ def test_a_fit_goes_on_from_given_weights(home, tmp_path, mode):
         assert 0 < max(moved_by[name] for name in cell) < max(apart[name] for name in cell)
 
 
-def test_each_seed_goes_on_from_its_own_weights(home, ladder, tmp_path):
+def test_each_seed_goes_on_from_its_own_weights(ladder, tmp_path):
     made, trained = ladder
     gru = named(trained, "gru")
     later = moved(made.home.root, tmp_path / "home", made)
@@ -317,38 +323,42 @@ def test_a_mode_that_does_not_fit_its_start_is_refused(training, said):
 
 # Killed
 
+CHECKPOINTED = """
+from forecaster.training import checkpoint
+checkpoint.EVERY = 0.0  # else a fit as short as this would leave none
+from pipelines.cli import main
+main()
+"""
+
 
 def training(home: Path, run: Path) -> subprocess.Popen[str]:
+    """`forecaster train gru` in a process of its own, with a checkpoint after every epoch."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("FORECASTER_", "MLFLOW_"))}
     return subprocess.Popen(
-        [Path(sys.executable).parent / "forecaster", "train", "gru", "--json", "--workers", "1", "--run", str(run)],
+        [sys.executable, "-c", CHECKPOINTED, "train", "gru", "--json", "--workers", "1", "--run", str(run)],
         env=clean | {"FORECASTER_HOME": str(home)},
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
     )  # fmt: skip
 
 
-def digest_of(process: subprocess.Popen[str]) -> str:
-    said, _ = process.communicate(timeout=240)
-    assert process.returncode == 0
-    found: str = json.loads(said)["trained"][0]["digest"]
-    return found
-
-
 def test_a_training_that_was_killed_goes_on_to_the_same_weights(home, tmp_path):
-    run = tmp_path / "run.toml"
-    run.write_text(toml(prices([GRU], {"epochs": 60, "patience": 60})))
-    for name in ("one", "other"):
-        moved(home, tmp_path / name, workspace(home, prices([GRU])))
-    killed = training(tmp_path / "one", run)
-    checkpoints = tmp_path / "one" / "checkpoints"
-    deadline = time.monotonic() + 200
-    while not list(checkpoints.rglob("*.ckpt")) and killed.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
+    run = prices([GRU], {"epochs": 12, "patience": 12})
+    path = tmp_path / "run.toml"
+    path.write_text(toml(run))
+    made = copy(home, tmp_path / "home", run)
+    (job,) = select(made.bench, made.spans, ["gru"])
+    checkpoints = made.home.checkpoints
+    killed = training(made.home.root, path)
+    while not list(checkpoints.rglob("*.ckpt")) and killed.poll() is None:
+        time.sleep(0.01)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
     assert killed.returncode == -signal.SIGKILL, "it was done before it could be killed"
-    made = workspace(tmp_path / "one", prices([GRU], {"epochs": 60, "patience": 60}))
-    assert find(made.bench, select(made.bench, made.spans, ["gru"])[0]) is None
-    made.engine.dispose()
-    assert digest_of(training(tmp_path / "one", run)) == digest_of(training(tmp_path / "other", run))
+    assert find(made.bench, job) is None
+    (kept,) = checkpoints.rglob("*.ckpt")
+    assert 0 < len(torch.load(kept, weights_only=True)["callbacks"]["Course"]["history"]) < 12
+    second, _ = training(made.home.root, path).communicate(timeout=240)
     assert list(checkpoints.rglob("*.ckpt")) == []
+    elsewhere = copy(home, tmp_path / "elsewhere", run)
+    undisturbed = train(elsewhere.bench, job)
+    assert json.loads(second)["trained"][0]["digest"] == undisturbed.artifact.digest

@@ -30,9 +30,9 @@ from forecaster.store.tunings import add_tuning, count_trials
 from forecaster.windows import Spans, Windows, split
 from pipelines.config import RunConfig, load_config
 from pipelines.home import Home
-from pipelines.search import Attempt, Search, Trial
+from pipelines.search import Attempt, Search
 from pipelines.spaces import Space
-from pipelines.trial import without_test
+from pipelines.trial import Trial, without_test
 from pipelines.tune import BATCH, Tuning, tune
 from pipelines.workspace import Workspace
 from tests.pipelines.conftest import SMALL, forecaster
