@@ -13,7 +13,7 @@ from pipelines.snapshot import Snapshot
 from pipelines.tracking import Notebook
 
 if TYPE_CHECKING:  # recording needs nothing of what trained or explained
-    from pipelines.explain import Explained
+    from pipelines.look import Explained
     from pipelines.train import Trained
 
 _MERITS = (

@@ -10,9 +10,9 @@ from rich.table import Table
 
 if TYPE_CHECKING:  # showing a result must not wake what made it
     from pipelines.compare import Comparison, Row
-    from pipelines.explain import Explained
     from pipelines.fetch import Fetched
     from pipelines.issue import Issued
+    from pipelines.look import Explained
 
 Step = TypeVar("Step")
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,7 @@ from pipelines.config import RunConfig
 from pipelines.jobs import Job
 from pipelines.snapshot import say_holes
 from pipelines.tracking import Notebook
-from pipelines.workers import Made, Order, carry_out, side_by_side
+from pipelines.workers import Made, Order, Workers, carry_out
 
 Say = Callable[[str], None]
 
@@ -71,7 +71,7 @@ class Bench:
     now: datetime
     checkpoints: Path
     """Where unfinished fits are kept."""
-    workers: int = 1
+    workers: Workers = field(default_factory=lambda: Workers(1))
 
     @property
     def spec(self) -> Spec:
@@ -153,9 +153,9 @@ def train_all(bench: Bench, jobs: Sequence[Job], say: Say, progress_bar: bool = 
             for key, node in waiting.items()
             if not {bench.key(member) for member in node.members} & set(waiting)
         }
-        alone = progress_bar and (bench.workers == 1 or len(ready) == 1)
+        alone = progress_bar and (bench.workers.count == 1 or len(ready) == 1)
         orders = [_order(bench, node, alone) for node in ready.values()]
-        for order, made in side_by_side(carry_out, orders, bench.workers):
+        for order, made in bench.workers.each(carry_out, orders):
             _record(bench, order.job, made, jobs)
             del waiting[bench.key(order.job)]
             took = f"{made.seconds:.1f} s, {made.artifact.manifest.epochs} epochs"

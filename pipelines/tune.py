@@ -27,7 +27,6 @@ from pipelines.search import Attempt, Search
 from pipelines.spaces import Space
 from pipelines.train import Bench, Say
 from pipelines.trial import Fit, Trial, try_out, validation_crps, without_test
-from pipelines.workers import side_by_side
 
 BATCH = 4
 """Trials that are asked before the first of them is told; so many can be under way at once."""
@@ -226,7 +225,7 @@ class _Batches:
                 attempt.score(*known[seed])
             else:
                 asked.append(replace(first, seed=first.seed + seed))
-        for order, outcome in side_by_side(try_out, asked, self.bench.workers) if asked else ():
+        for order, outcome in self.bench.workers.each(try_out, asked) if asked else ():
             attempt = by_number[order.number]
             if outcome.problem is not None:
                 self._fail(attempt, "pruned", outcome.problem)

@@ -4,12 +4,14 @@ These networks are small: two threads in one process go slower than one as soon 
 do not. The outcome does not depend on how many there are.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import TypeVar
 
 import torch
@@ -99,18 +101,38 @@ def _pool(order: Order) -> Fitted:
     return Fitted(pool.eval(), order.epochs)
 
 
-def side_by_side(
-    function: Callable[[Asked], Given], asked: Sequence[Asked], workers: int
-) -> Iterator[tuple[Asked, Given]]:
-    """Each question with its answer, as they come; in this process where one worker is enough."""
-    if workers == 1 or len(asked) == 1:
-        for one in asked:
-            yield one, function(one)
-        return
-    with ProcessPoolExecutor(min(workers, len(asked)), get_context("spawn"), hush) as pool:
-        waiting = {pool.submit(function, one): one for one in asked}
+class Workers:
+    """Processes that carry out trainings side by side; started when there is first enough to do, kept until the end."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._pool: ProcessPoolExecutor | None = None
+
+    def each(self, function: Callable[[Asked], Given], asked: Sequence[Asked]) -> Iterator[tuple[Asked, Given]]:
+        """Each question with its answer, as they come; in this process where one worker is enough."""
+        if self.count == 1 or len(asked) == 1:
+            for one in asked:
+                yield one, function(one)
+            return
+        if self._pool is None:  # to start one costs seconds: torch and lightning are imported anew
+            self._pool = ProcessPoolExecutor(self.count, get_context("spawn"), _begin)
+        waiting = {self._pool.submit(function, one): one for one in asked}
         try:
             for done in as_completed(waiting):
                 yield waiting[done], done.result()
         finally:
-            pool.shutdown(cancel_futures=True)
+            for future in waiting:
+                future.cancel()
+
+
+def _begin() -> None:
+    """A worker keeps quiet, and does not outlive who started it, however that ended."""
+    hush()
+    Thread(target=_follow, daemon=True).start()
+
+
+def _follow() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -88,10 +88,11 @@ class Workspace:
     def bench(self) -> "Bench":
         """What trainings share."""
         from pipelines.train import Bench
+        from pipelines.workers import Workers
 
         return Bench(
             self.engine, self.notebook, self.config, self.snapshot.digest, self.universe, self.now,
-            self.home.checkpoints, self.workers,
+            self.home.checkpoints, Workers(self.workers),
         )  # fmt: skip
 
     def trained(self) -> "list[Trained]":
