@@ -3,26 +3,34 @@
 Exit codes: 0 done, 1 failed with one clear line on stderr, 2 wrong usage.
 """
 
-import errno
 import os
-import sys
-import tempfile
-import traceback
 from dataclasses import asdict
 from datetime import UTC, datetime
 from logging import INFO, basicConfig
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from forecaster.errors import FetchIncomplete, ForecasterError, HomeUnwritable
+from forecaster.errors import FetchIncomplete
+from pipelines.failure import end
+from pipelines.options import (
+    DEFAULT_HOME,
+    DatabaseOption,
+    HomeOption,
+    JsonOption,
+    RecordedOption,
+    RunOption,
+    TrackingOption,
+    WorkersOption,
+    open_home,
+    open_terminal,
+    open_workspace,
+)
 from pipelines.quiet import hush
 
 if TYPE_CHECKING:
-    from pipelines.home import Home
-    from pipelines.terminal import Terminal
-    from pipelines.workspace import Workspace
+    pass
 
 app = typer.Typer(
     help="Forecasts of markets that cannot fool you: dated quantiles, always beside the random walk.",
@@ -30,56 +38,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-HomeOption = Annotated[
-    Path, typer.Option("--home", envvar="FORECASTER_HOME", help="Where everything is kept.", show_default=True)
-]
-RunOption = Annotated[
-    Path | None, typer.Option("--run", help="Run file (TOML); the demo's if left out.", show_default=False)
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-DatabaseOption = Annotated[
-    str | None, typer.Option("--database", envvar="FORECASTER_DATABASE_URL", help="Database URL; SQLite if left out.")
-]
-TrackingOption = Annotated[
-    str | None, typer.Option("--tracking", envvar="MLFLOW_TRACKING_URI", help="MLflow URI; SQLite if left out.")
-]
-RecordedOption = Annotated[
-    bool, typer.Option("--recorded-only", help="Refuse rows of which it is only assumed when they could be known.")
-]
-WorkersOption = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Trainings side by side; one a processor if left out.")
-]
-DEFAULT_HOME = Path(".forecaster")
-
-
-def _home(home: Path, database: str | None, tracking: str | None) -> "Home":
-    from pipelines.home import Home
-
-    return Home(home, database or None, tracking or None)
-
-
-def _open(
-    home: Path,
-    run: Path | None,
-    database: str | None,
-    tracking: str | None,
-    recorded_only: bool = False,
-    workers: int | None = None,
-) -> "Workspace":
-    """The workspace of a command; the one place that asks the clock."""
-    from pipelines.config import demo_path, load_config
-    from pipelines.workspace import Workspace
-
-    config = load_config(run or demo_path())
-    side_by_side = workers or os.cpu_count() or 1
-    return Workspace(_home(home, database, tracking), config, datetime.now(UTC), recorded_only, side_by_side)
-
-
-def _terminal(as_json: bool) -> "Terminal":
-    from pipelines.terminal import Terminal
-
-    return Terminal(as_json)
 
 
 @app.command()
@@ -95,8 +53,8 @@ def demo(
     from pipelines import terminal as show
     from pipelines.demo import demo as run_demo
 
-    terminal = _terminal(as_json)
-    workspace = _open(home, run, database, tracking, workers=workers)
+    terminal = open_terminal(as_json)
+    workspace = open_workspace(home, run, database, tracking, workers=workers)
     summary, story, page = run_demo(workspace, terminal.say, terminal.interactive)
     verdict = f"\nchampion: {story.promoted.trained.name}. {story.promoted.reason}\n"
     more = f"\nreport: {page}\nnext: forecaster serve, then http://127.0.0.1:8000/docs"
@@ -122,8 +80,8 @@ def fetch(
     """Bring the store up to what the run's sources know; `--full` asks about everything again."""
     from pipelines import terminal as show
 
-    terminal = _terminal(as_json)
-    workspace = _open(home, run, database, None)
+    terminal = open_terminal(as_json)
+    workspace = open_workspace(home, run, database, None)
     data = workspace.config.data
     fetcher = workspace.fetcher(os.environ, lambda: datetime.now(UTC), full)
     subjects = len(data.symbols) + len(data.series)
@@ -150,8 +108,8 @@ def snapshot(
     database: DatabaseOption = None,
 ) -> None:
     """Freeze what the store knows into the file that training reads."""
-    terminal = _terminal(as_json)
-    written = _open(home, run, database, None, recorded_only).snapshot
+    terminal = open_terminal(as_json)
+    written = open_workspace(home, run, database, None, recorded_only).snapshot
     known = f"{written.assumed:.0%} of them assumed to have been known when due, the rest recorded"
     terminal.result(
         asdict(written), f"{written.digest}  {written.rows} rows to {written.last}\n{known}\n{written.path}"
@@ -172,8 +130,8 @@ def train(
     """Train models of the run; what was trained on the same inputs before is found again."""
     from pipelines.train import select, train_all
 
-    terminal = _terminal(as_json)
-    workspace = _open(home, run, database, tracking, recorded_only, workers)
+    terminal = open_terminal(as_json)
+    workspace = open_workspace(home, run, database, tracking, recorded_only, workers)
     jobs = select(workspace.bench, workspace.spans, names or [])
     done = train_all(workspace.bench, jobs, terminal.say, terminal.interactive)
     records = [
@@ -198,8 +156,8 @@ def compare(
     from pipelines.compare import compare as run_compare
     from pipelines.record import record
 
-    terminal = _terminal(as_json)
-    workspace = _open(home, run, database, tracking, recorded_only)
+    terminal = open_terminal(as_json)
+    workspace = open_workspace(home, run, database, tracking, recorded_only)
     config, trained = workspace.config, workspace.trained()
     found = run_compare(trained, config.baseline.name, workspace.spans, config.target.kind)
     record(workspace.notebook, found, trained, workspace.snapshot, workspace.now)
@@ -228,8 +186,8 @@ def explain(
     from pipelines.explain import explain as run_explain
     from pipelines.record import record, record_explained
 
-    terminal = _terminal(as_json)
-    workspace = _open(home, run, database, tracking, recorded_only, workers)
+    terminal = open_terminal(as_json)
+    workspace = open_workspace(home, run, database, tracking, recorded_only, workers)
     config, trained = workspace.config, workspace.trained()
     found = run_compare(trained, config.baseline.name, workspace.spans, config.target.kind)
     recorded = record(workspace.notebook, found, trained, workspace.snapshot, workspace.now)
@@ -259,8 +217,8 @@ def promote(
     from pipelines.demo import champion
     from pipelines.promote import promote as run_promote
 
-    terminal = _terminal(as_json)
-    workspace = _open(home, run, database, tracking, recorded_only, workers)
+    terminal = open_terminal(as_json)
+    workspace = open_workspace(home, run, database, tracking, recorded_only, workers)
     config, trained = workspace.config, workspace.trained()
     found = run_compare(trained, config.baseline.name, workspace.spans, config.target.kind)
     promoted = run_promote(workspace.bench, trained, found, terminal.interactive)
@@ -284,8 +242,8 @@ def forecast(
     from pipelines import terminal as show
     from pipelines.issue import issue
 
-    terminal = _terminal(as_json)
-    workspace = _open(home, run, database, None)
+    terminal = open_terminal(as_json)
+    workspace = open_workspace(home, run, database, None)
     issued = issue(workspace.engine, workspace.config, symbol, workspace.now)
     terminal.result(issued.record(), show.forecast(issued))
 
@@ -302,8 +260,8 @@ def check_leaks(
     """Change what came after an origin, at many origins: nothing the run computes may move."""
     from pipelines import leaks
 
-    terminal = _terminal(as_json)
-    found = leaks.check_leaks(_open(home, run, database, None, recorded_only), origins)
+    terminal = open_terminal(as_json)
+    found = leaks.check_leaks(open_workspace(home, run, database, None, recorded_only), origins)
     terminal.result(found.record(), *leaks.lines(found))
     if found.search.leaks:
         raise typer.Exit(1)
@@ -320,7 +278,7 @@ def bench(
     """Public data under the protocols of published tables: our figures beside theirs."""
     from pipelines.bench.run import bench as run_bench
 
-    terminal = _terminal(as_json)
+    terminal = open_terminal(as_json)
     found = run_bench(name, data, terminal.say)
     terminal.result(found.record(), *found.views())
 
@@ -348,8 +306,8 @@ def doctor(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False, databas
     """Look at everything a run needs and say what to do where something is missing."""
     from pipelines.doctor import doctor as run_doctor
 
-    terminal = _terminal(as_json)
-    found = run_doctor(_home(home, database, None), datetime.now(UTC))
+    terminal = open_terminal(as_json)
+    found = run_doctor(open_home(home, database, None), datetime.now(UTC))
     lines = [f"{'ok  ' if one.ok else 'FAIL'} {one.what:<9} {one.says}" for one in found]
     terminal.result({"findings": [asdict(one) for one in found]}, *lines)
     if not all(one.ok for one in found):
@@ -373,8 +331,8 @@ def tune(
     from pipelines import terminal as show
     from pipelines.tune import tune as run_tune
 
-    terminal = _terminal(as_json)
-    workspace = _open(home, run, database, tracking, recorded_only, workers)
+    terminal = open_terminal(as_json)
+    workspace = open_workspace(home, run, database, tracking, recorded_only, workers)
     folder = workspace.home.root / "tunings"
     found = run_tune(workspace.bench, workspace.spans, family, folder, terminal.say, trials, seeds)
     terminal.result(
@@ -389,46 +347,5 @@ def main() -> None:
     hush()
     try:
         app()
-    except ForecasterError as error:
-        _fail(str(error))
     except Exception as error:  # the last resort: never a stack trace to a user
-        reason = _disk_trouble(error)
-        if reason is not None:
-            _fail(str(HomeUnwritable(_asked_home(), reason)))
-        _fail(f"internal error: {type(error).__name__}: {str(error).splitlines()[0][:200]} ({_keep_trace()})")
-
-
-def _disk_trouble(error: BaseException | None) -> str | None:
-    """What a full or read-only disk looks like, however many libraries have wrapped it; None for anything else."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT):
-            return error.strerror or str(error)
-        text = str(error)
-        for sign in ("database or disk is full", "attempt to write a readonly database", "disk I/O error",
-                     "unable to open database file"):  # fmt: skip
-            if sign in text:
-                return sign
-        error = error.__cause__ or error.__context__
-    return None
-
-
-def _asked_home() -> Path:
-    """The home that this command line names, for a message."""
-    words = sys.argv
-    named = [words[place + 1] for place, word in enumerate(words[:-1]) if word == "--home"]
-    named += [word.removeprefix("--home=") for word in words if word.startswith("--home=")]
-    return Path(named[-1] if named else os.environ.get("FORECASTER_HOME", str(DEFAULT_HOME)))
-
-
-def _keep_trace() -> str:
-    path = Path(tempfile.gettempdir()) / "forecaster-error.log"
-    try:
-        path.write_text(traceback.format_exc(), encoding="utf-8")
-    except OSError:
-        return "the details could not be kept"
-    return f"details in {path}"
-
-
-def _fail(line: str) -> NoReturn:
-    sys.stderr.write(f"forecaster: {line}\n")
-    raise SystemExit(1)
+        end(error)

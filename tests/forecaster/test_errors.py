@@ -1,4 +1,5 @@
 import inspect
+import pickle
 import re
 from pathlib import Path
 
@@ -82,3 +83,12 @@ def test_of_many_missing_sessions_the_first_are_shown():
     assert "30 session(s)" in message
     assert "2020-01-03, ..." in message
     assert "2020-01-04" not in message
+
+
+@pytest.mark.parametrize("error", FACTS, ids=lambda error: error.__name__)
+def test_an_error_comes_back_from_another_process_as_it_was(error):
+    raised = error(*FACTS[error])
+    again = pickle.loads(pickle.dumps(raised))
+    assert type(again) is error
+    assert str(again) == str(raised)
+    assert vars(again) == vars(raised)

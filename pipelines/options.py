@@ -1,0 +1,63 @@
+"""What commands share: their options, and what is opened for them. The one place that asks the clock for a run."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pipelines.home import Home
+    from pipelines.terminal import Terminal
+    from pipelines.workspace import Workspace
+
+HomeOption = Annotated[
+    Path, typer.Option("--home", envvar="FORECASTER_HOME", help="Where everything is kept.", show_default=True)
+]
+RunOption = Annotated[
+    Path | None, typer.Option("--run", help="Run file (TOML); the demo's if left out.", show_default=False)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+DatabaseOption = Annotated[
+    str | None, typer.Option("--database", envvar="FORECASTER_DATABASE_URL", help="Database URL; SQLite if left out.")
+]
+TrackingOption = Annotated[
+    str | None, typer.Option("--tracking", envvar="MLFLOW_TRACKING_URI", help="MLflow URI; SQLite if left out.")
+]
+RecordedOption = Annotated[
+    bool, typer.Option("--recorded-only", help="Refuse rows of which it is only assumed when they could be known.")
+]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Trainings side by side; one a processor if left out.")
+]
+DEFAULT_HOME = Path(".forecaster")
+
+
+def open_home(home: Path, database: str | None, tracking: str | None) -> "Home":
+    from pipelines.home import Home
+
+    return Home(home, database or None, tracking or None)
+
+
+def open_workspace(
+    home: Path,
+    run: Path | None,
+    database: str | None,
+    tracking: str | None,
+    recorded_only: bool = False,
+    workers: int | None = None,
+) -> "Workspace":
+    """The workspace of a command; the one place that asks the clock."""
+    from pipelines.config import demo_path, load_config
+    from pipelines.workspace import Workspace
+
+    config = load_config(run or demo_path())
+    side_by_side = workers or os.cpu_count() or 1
+    return Workspace(open_home(home, database, tracking), config, datetime.now(UTC), recorded_only, side_by_side)
+
+
+def open_terminal(as_json: bool) -> "Terminal":
+    from pipelines.terminal import Terminal
+
+    return Terminal(as_json)
