@@ -35,9 +35,9 @@ from forecaster.runtime import Runtime
 from forecaster.store.database import connect, migrate, sqlite_url
 from forecaster.store.history import read_facts
 from forecaster.training.config import TrainingConfig
-from forecaster.training.export import export
-from forecaster.training.fit import fit
-from forecaster.windows import Windows
+from forecaster.training.export import Provenance, export
+from forecaster.training.fit import Task, fit
+from forecaster.windows import Sample, Windows
 from pipelines.fetch import Fetched, Fetcher
 from pipelines.sources.base import ACTION_COLUMNS, BAR_COLUMNS, BarSource, Listing, Publication, Reply, SeriesSource
 from pipelines.sources.files import Files
@@ -147,11 +147,12 @@ class Watch:
         """The two models whose quantiles are watched, fitted on what was known then."""
         windows = self.windows(read_facts(self.engine, as_of, [self.symbol]))
         target = Target(symbols=(self.symbol,), venue=self.calendar.venue, horizon=HORIZON)
-        spec, config, origins = Spec(WINDOW, HORIZON), TrainingConfig(epochs=2), windows.span(None, None)
+        spec, config = Spec(WINDOW, HORIZON), TrainingConfig(epochs=2)
+        task = Task((Sample(windows, windows.span(None, None)),))
         families: tuple[AnyFamily, ...] = (NaiveFamily(name="naive"), ArFamily(name="ar"))
         for family in families:
-            fitted = fit(family, spec, config, windows, origins, None)
-            sealed = export(fitted, family, spec, config, target, "5" * 64, "", windows, origins, None)
+            fitted = fit(family, spec, config, task, seed=config.seed)
+            sealed = export(fitted, spec, task, Provenance(family, config, target, "5" * 64))
             self.runtimes[family.name] = Runtime(sealed)
 
     def view(self, as_of: datetime) -> dict[str, str]:
