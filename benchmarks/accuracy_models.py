@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from forecaster.components import Component
 from forecaster.contract import Dates, Floats, Target, WindowSpec
-from forecaster.densities import Component
 from forecaster.errors import TooShort
 from forecaster.facts import Facts
 from forecaster.families import AnyFamily

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from benchmarks.accuracy_models import Forecasts
+from forecaster.components import Component
 from forecaster.contract import LEVELS, MEDIAN, Floats
-from forecaster.densities import Component, log_density
+from forecaster.densities import log_density
 from forecaster.diagnostics.pit import Pit, pit
 from forecaster.families.distributions import make_component
 from forecaster.scores import INTERVALS, PERCENT, crps

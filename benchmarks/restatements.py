@@ -37,7 +37,8 @@ from forecaster.store.history import read_facts
 from forecaster.training.config import TrainingConfig
 from forecaster.training.export import Provenance, export
 from forecaster.training.fit import Task, fit
-from forecaster.windows import Sample, Windows
+from forecaster.windows import Sample as Origins
+from forecaster.windows import Windows
 from pipelines.fetch import Fetched, Fetcher
 from pipelines.sources.base import ACTION_COLUMNS, BAR_COLUMNS, BarSource, Listing, Publication, Reply, SeriesSource
 from pipelines.sources.files import Files
@@ -148,7 +149,7 @@ class Watch:
         windows = self.windows(read_facts(self.engine, as_of, [self.symbol]))
         target = Target(symbols=(self.symbol,), venue=self.calendar.venue, horizon=HORIZON)
         spec, config = Spec(WINDOW, HORIZON), TrainingConfig(epochs=2)
-        task = Task((Sample(windows, windows.span(None, None)),))
+        task = Task((Origins(windows, windows.span(None, None)),))
         families: tuple[AnyFamily, ...] = (NaiveFamily(name="naive"), ArFamily(name="ar"))
         for family in families:
             fitted = fit(family, spec, config, task, seed=config.seed)

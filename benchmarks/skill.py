@@ -30,7 +30,7 @@ def run_file(asked: argparse.Namespace, folder: Path) -> Path:
         other = any(data.glob("^IXIC.*")) and asked.symbol != "^IXIC"
         symbols = [asked.symbol, *(["^IXIC"] if other else [])]
         text = text.replace('bars = { source = "sample" }', f'bars = {{ source = "files", folder = "{data}" }}')
-        text = re.sub(r"symbols = .*", f"symbols = {json.dumps(symbols)}", text)
+        text = re.sub(r"symbols = .*", f"symbols = {json.dumps(symbols)}", text, count=1)
         text = re.sub(r"series = .*", "series = []", text)
         text = text.replace('symbols = ["^GSPC"]\nvenue', f'symbols = ["{asked.symbol}"]\nvenue').replace(
             '"XNYS"', f'"{asked.venue}"'

@@ -15,10 +15,10 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
+from forecaster.components import Component
 from forecaster.contract import Frozen, Target, WindowSpec
-from forecaster.densities import Component
 from forecaster.errors import ArtifactCorrupt
 
 GOLDEN_TOLERANCE = 1e-5
@@ -47,7 +47,7 @@ class Manifest(Frozen):
     """Session of the last training origin's last target: nothing later was read for the weights."""
     chosen_until: date | None
     """Session up to which early stopping looked; None where there was none."""
-    remarks: dict[str, float] = {}
+    remarks: dict[str, float] = Field(default_factory=dict)
     """What the family has to say of itself at the validation origins."""
     epochs: int
     code: str

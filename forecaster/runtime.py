@@ -5,8 +5,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from forecaster.artifact import GOLDEN_TOLERANCE, Artifact, Manifest, golden_context
+from forecaster.components import width
 from forecaster.contract import LEVELS, Floats
-from forecaster.densities import width
 from forecaster.errors import ArtifactCorrupt, ContractMismatch, OutputInvalid
 
 _CHUNK = 64  # rows a call; larger batches are slower (they fall out of the cache)

@@ -62,9 +62,9 @@ def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issu
         ConfigError: The user's own features are not those it was trained with.
     """
     target = config.target
+    if target.kind == "return":
+        find_instrument(engine, symbol)
     if symbol not in target.symbols:
-        if target.kind == "return":
-            find_instrument(engine, symbol)
         raise UnknownSymbol(symbol, target.symbols)
     visit = last_visit(engine, symbol)
     gone = is_delisted(engine, symbol)

@@ -27,7 +27,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
 
 from forecaster.artifact import Artifact, golden_context, serialise
-from forecaster.densities import width
+from forecaster.components import width
 
 CHAMPION = "champion"
 _LONGEST = 6000  # characters of a parameter, the backend's limit

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from forecaster.artifact import Artifact
 from forecaster.errors import ConfigError, NotTrained
-from forecaster.families.base import Spec
+from forecaster.families.base import Spec, TrainedFamily
 from forecaster.store.artifacts import Run, add_artifact, add_run, find_run, load_artifact, load_start, load_weights
 from forecaster.training.export import Provenance
 from forecaster.training.fit import Task
@@ -192,7 +192,7 @@ def _marked(bench: Bench, trained: Trained, fresh: set[str]) -> Trained:
 def _order(bench: Bench, job: Job, progress_bar: bool) -> Order:
     members = [trained for trained in (find(bench, member) for member in job.members) if trained is not None]
     start, made_from = None, tuple(member.artifact.digest for member in members)
-    if job.training.start is not None and not members:
+    if job.training.start is not None and isinstance(job.family, TrainedFamily) and not members:
         start, made_from = load_start(bench.engine, job.training.start), (job.training.start,)
     provenance = Provenance(
         job.family, job.training, bench.config.target, bench.snapshot, bench.config.features.digest, made_from

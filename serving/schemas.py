@@ -23,11 +23,13 @@ class Step(Frozen):
     horizon: int = Field(description="Sessions ahead of the origin, from 1.", examples=[1])
     session: date = Field(description="The trading date it is about, in the venue's calendar.", examples=["2018-12-31"])
     price_quantiles: list[float] = Field(
-        description="Close of that session, in the instrument's currency; one a level, ascending.",
+        description="Close of that session, in the instrument's currency (a series: its value, in its unit); "
+        "one a level, ascending.",
         examples=[[6400.1, 6584.5, 6770.2]],
     )
     return_quantiles: list[float] = Field(
-        description="Cumulative log return from the origin's close (0.01 is about 1 %); one a level, ascending.",
+        description="Cumulative log return from the origin's close (0.01 is about 1 %; a series: change of its value); "
+        "one a level, ascending.",
         examples=[[-0.028, 0.0, 0.028]],
     )
 
@@ -38,7 +40,9 @@ class Forecast(Frozen):
     symbol: str = Field(description="What is forecast.", examples=["^IXIC"])
     target: str = Field(description="Symbol, kind and longest horizon.", examples=["^IXIC-return-5"])
     origin: date = Field(description="Last session known when it was made.", examples=["2018-12-28"])
-    origin_close: float = Field(description="Close of the origin, in the instrument's currency.", examples=[6584.52])
+    origin_close: float = Field(
+        description="Close of the origin, in the instrument's currency; of a series its value.", examples=[6584.52]
+    )
     issued_at: datetime = Field(description="When it was written down (UTC); it is never edited afterwards.")
     model: Model
     levels: list[float] = Field(description="Quantile levels, between 0 and 1.", examples=[[0.05, 0.5, 0.95]])

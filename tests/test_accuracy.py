@@ -30,8 +30,8 @@ from benchmarks.accuracy_models import (
 from benchmarks.accuracy_report import MODELS, OURS, POOL, Claim
 from benchmarks.accuracy_scores import Scored, pooled, t_statistic
 from forecaster.calendars import Calendar
+from forecaster.components import Component
 from forecaster.contract import LEVELS, Floats, Target, WindowSpec
-from forecaster.densities import Component
 from forecaster.families import AnyFamily
 from forecaster.windows import Sample
 

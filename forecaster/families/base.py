@@ -21,8 +21,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from forecaster.components import Component
 from forecaster.contract import Choice, Frozen, Kind, WindowSpec
-from forecaster.densities import Component
 from forecaster.errors import ConfigError
 from forecaster.families.distributions import Head, Trainable, make_head
 from forecaster.windows import Sample

@@ -19,8 +19,8 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor, nn
 
+from forecaster.components import Component, Name
 from forecaster.contract import LEVELS, MEDIAN
-from forecaster.densities import Component, Name
 
 Head = Literal["gaussian", "student_t", "johnson_su", "quantiles"]
 """Distributions that a network can be trained for."""

@@ -32,8 +32,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from forecaster.components import PARAMETERS, Component, Name
 from forecaster.contract import LEVELS, Choice, Floats
-from forecaster.densities import PARAMETERS, Component, Name
 from forecaster.errors import ConfigError
 from forecaster.families.base import DECAY, Family, Model, Spec
 from forecaster.families.volatility import by_symbol, number_of, require_moves, row_of

@@ -27,8 +27,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import digamma, gammaln, stdtrit
 from torch import Tensor
 
+from forecaster.components import Component
 from forecaster.contract import LEVELS, TARGET_CHANNEL, Choice, Floats
-from forecaster.densities import Component
 from forecaster.errors import ConfigError, TooShort
 from forecaster.families.base import Family, Model, Spec
 from forecaster.families.volatility import LEAST, by_symbol, number_of, require_moves, row_of

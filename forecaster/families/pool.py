@@ -20,8 +20,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from forecaster.components import Component
 from forecaster.contract import LEVELS, Floats
-from forecaster.densities import Component
 from forecaster.families.base import Family, Model, Spec
 from forecaster.families.distributions import make_component, solve
 from forecaster.windows import Sample

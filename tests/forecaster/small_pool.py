@@ -7,8 +7,8 @@ import torch
 from arch.univariate import SkewStudent
 from torch import Tensor
 
+from forecaster.components import Component
 from forecaster.contract import LEVELS, Floats, WindowSpec
-from forecaster.densities import Component
 from forecaster.families.base import Model, Spec, ewma_scale
 from forecaster.families.distributions import make_head
 from forecaster.windows import Sample

@@ -8,8 +8,9 @@ from pydantic import ValidationError
 from scipy import stats
 from scipy.integrate import quad
 
+from forecaster.components import PARAMETERS, Component, width
 from forecaster.contract import Floats
-from forecaster.densities import PARAMETERS, Component, hansen, log_density, width
+from forecaster.densities import hansen, log_density
 from forecaster.families.distributions import Head, Parametric, make_head
 
 RNG = np.random.default_rng(3)

@@ -10,8 +10,8 @@ from safetensors.torch import load, save
 from small_market import FAMILIES, SHORT, Market, is_trained, seal, stirred, task, trained, windows_from
 from torch import Tensor
 
+from forecaster.components import width
 from forecaster.contract import LEVELS, MEDIAN, Target, WindowSpec
-from forecaster.densities import width
 from forecaster.families.base import Model, Network, Spec
 from forecaster.training.config import TrainingConfig
 from forecaster.training.export import to_onnx

@@ -3,8 +3,9 @@ import pytest
 from small_artifact import HORIZON, WINDOW, graph, manifest_of, small_artifact, table
 
 from forecaster.artifact import Artifact, golden_context
+from forecaster.components import Component
 from forecaster.contract import LEVELS
-from forecaster.densities import Component, log_density
+from forecaster.densities import log_density
 from forecaster.errors import ArtifactCorrupt, ContractMismatch, OutputInvalid
 from forecaster.runtime import Runtime
 

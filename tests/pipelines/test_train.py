@@ -307,6 +307,9 @@ def test_each_seed_goes_on_from_its_own_weights(ladder, tmp_path):
 def test_weights_of_another_build_are_refused(home, tmp_path):
     first = copy(home, tmp_path / "home", prices([GRU]))
     digest = named(all_trained(first), "gru").artifact.digest
+    plain = replace(first, config=RunConfig.model_validate(prices([GRU], {"mode": "warm", "start": digest})))
+    walk = train(plain.bench, select(plain.bench, plain.spans, ["naive"])[0])
+    assert walk.artifact.manifest.made_from == ()  # it has nothing to go on from
     wider = prices([GRU | {"hidden": 4}], {"mode": "warm", "start": digest})
     later = replace(first, config=RunConfig.model_validate(wider))
     with pytest.raises(ConfigError, match="of another build"):

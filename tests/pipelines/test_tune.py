@@ -37,6 +37,8 @@ from pipelines.tune import BATCH, Tuning, tune
 from pipelines.workspace import Workspace
 from tests.pipelines.conftest import SMALL, forecaster
 
+pytestmark = pytest.mark.slow  # many small trainings in processes of their own
+
 NOW = datetime(2019, 3, 1, tzinfo=UTC)
 MLP = '[[models]]\nname = "mlp"\nfamily = "mlp"\nhidden = 4\n'
 OTHERS = """

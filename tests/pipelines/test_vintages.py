@@ -21,12 +21,13 @@ from forecaster.store.artifacts import Run
 from forecaster.store.database import connect, migrate, sqlite_url
 from forecaster.store.history import read_facts
 from forecaster.store.schema import bar, observation, quarantine
-from forecaster.training.export import export
-from forecaster.training.fit import fit
+from forecaster.training.export import Provenance, export
+from forecaster.training.fit import Task, fit
 from pipelines.compare import compare
 from pipelines.config import DataConfig, load_config
 from pipelines.fetch import Fetched, Fetcher
 from pipelines.home import Home
+from pipelines.jobs import Job
 from pipelines.snapshot import say_holes, snapshot
 from pipelines.sources.base import Reply
 from pipelines.sources.files import Files
@@ -263,7 +264,7 @@ def test_the_classic_set_is_fetched_and_its_holes_are_reported(classic):
 
 def test_the_classic_windows_have_all_their_channels(classic):
     workspace, _ = classic
-    windows = workspace.windows
+    (windows,) = workspace.universe
     assert windows.values.shape[1] == 15
     assert np.isfinite(windows.values).all()
     assert (windows.lost, say_holes(windows)) == (0, "")
@@ -272,7 +273,7 @@ def test_the_classic_windows_have_all_their_channels(classic):
 def test_oil_below_zero_is_no_bar_and_the_price_before_it_stands(classic):
     """In New York's row of a day stands oil's session of the day before: its own settles two hours later."""
     workspace, _ = classic
-    windows, facts = workspace.windows, read_facts(workspace.engine, NOW, ["CL=F"])
+    (windows,), facts = workspace.universe, read_facts(workspace.engine, NOW, ["CL=F"])
     oil = windows.values[:, windows.spec.channels.index("log_return(CL=F)")]
     closes = dict(zip(facts.date.astype(str).tolist(), facts.column("close").tolist(), strict=True))
     assert not {"2020-04-20", "2020-04-21"} & closes.keys()
@@ -283,17 +284,17 @@ def test_oil_below_zero_is_no_bar_and_the_price_before_it_stands(classic):
 
 def test_a_model_of_the_classic_set_is_trained_and_compared(classic):
     workspace, _ = classic
-    config, windows, spans = workspace.config, workspace.windows, workspace.spans
-    spec, trained = Spec(config.window, config.target.horizon), []
+    config, spans = workspace.config, workspace.spans
+    spec, task, trained = Spec(config.window, config.target.horizon), Task(spans.train, spans.validation), []
     for family in config.models:
-        fitted = fit(family, spec, config.training, windows, spans.train, spans.validation)
-        artifact = export(fitted, family, spec, config.training, config.target, workspace.snapshot.digest, "", windows,
-                          spans.train, spans.validation)  # fmt: skip
+        fitted = fit(family, spec, config.training, task, seed=config.training.seed)
+        provenance = Provenance(family, config.training, config.target, workspace.snapshot.digest)
+        artifact = export(fitted, spec, task, provenance)
         run = Run(family.name, artifact.digest, "", 0.0)
-        trained.append(Trained(family.name, family.family, artifact, run, fresh=True))
-    found = compare(trained, "naive", windows, spans)
+        trained.append(Trained(Job.of(family, config.training, task), artifact, run, fresh=True))
+    found = compare(trained, "naive", spans, "return")
     assert np.isfinite([[row.crps, row.skill, row.pinball, row.coverage_80] for row in found.rows]).all()
-    assert found.origins == len(spans.test) > 1200
+    assert found.origins == len(spans.test[0].origins) > 1200
     assert (found.first, {row.name for row in found.rows}) == ("2020-01-02", {"naive", "ar"})
     assert all(0.2 < row.crps < 5.0 for row in found.rows)  # percent
 
