@@ -78,7 +78,7 @@ def test_waits_for_what_is_well(name: str) -> None:
 
 @service
 def test_environment_names_exist(name: str) -> None:
-    known = set(re.findall(r'envvar="(\w+)"', (ROOT / "pipelines" / "cli.py").read_text("utf-8")))
+    known = set(re.findall(r'envvar="(\w+)"', (ROOT / "pipelines" / "options.py").read_text("utf-8")))
     known |= {f"{Settings.model_config['env_prefix']}{field}".upper() for field in Settings.model_fields}
     if name == "database":
         known = {"POSTGRES_PASSWORD_FILE"}
