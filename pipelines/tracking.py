@@ -43,8 +43,7 @@ class Notebook:
         """
         for chatty in ("alembic", "mlflow", "mlflow.store.db.utils"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
-        mlflow.set_tracking_uri(uri)  # `log_model` knows no other way to be told
-        self._client = MlflowClient(uri)
+        self._uri, self._client = uri, MlflowClient(uri)
         found = self._client.get_experiment_by_name(experiment)
         location = files.absolute().as_uri() if uri.startswith("sqlite:") else None
         self._experiment = found.experiment_id if found else self._client.create_experiment(experiment, location)
@@ -94,6 +93,7 @@ class Notebook:
 
     def log_model(self, run_id: str, artifact: Artifact) -> None:
         """The artifact's graph as a model of the run that `mlflow.pyfunc` opens."""
+        mlflow.set_tracking_uri(self._uri)  # `log_model` knows no other way to be told
         with mlflow.start_run(run_id):
             self._log_model(artifact)
 
@@ -119,13 +119,13 @@ class Notebook:
         if found:
             return str(found[0].info.run_id)
         tags = {"comparison": key, "snapshot": snapshot}
-        with mlflow.start_run(experiment_id=self._experiment, run_name="comparison", tags=tags) as run:
-            run_id: str = run.info.run_id
-            self._client.log_dict(run_id, dict(leaderboard), "leaderboard.json")
-            self._log_figures(run_id, figures)
-            for child, figures_of_merit in rows.items():
-                self._log(child, [Metric(name, value, now_ms, 0) for name, value in figures_of_merit.items()], [])
-                self._client.set_tag(child, "comparison_run", run_id)
+        run_id = str(self._client.create_run(self._experiment, run_name="comparison", tags=tags).info.run_id)
+        self._client.log_dict(run_id, dict(leaderboard), "leaderboard.json")
+        self._log_figures(run_id, figures)
+        for child, figures_of_merit in rows.items():
+            self._log(child, [Metric(name, value, now_ms, 0) for name, value in figures_of_merit.items()], [])
+            self._client.set_tag(child, "comparison_run", run_id)
+        self._client.set_terminated(run_id)
         return run_id
 
     def log_trial(

@@ -204,7 +204,7 @@ def _order(bench: Bench, job: Job, progress_bar: bool) -> Order:
         below=tuple(load_weights(bench.engine, member.run.key) for member in members),
         epochs=max((member.artifact.manifest.epochs for member in members), default=0),
         start=start,
-        checkpoints=bench.checkpoints / bench.key(job)[:16],
+        checkpoints=bench.checkpoints,
         progress_bar=progress_bar,
     )
 
