@@ -36,7 +36,7 @@ class Claim:
 
     def __str__(self) -> str:
         verdict = "holds      " if self.holds else "falls short"
-        return f"{verdict}  {self.text}{'' if self.claimed else ' (asked, not claimed)'}"
+        return f"{verdict}  {self.text}{'' if self.claimed else ' (not claimed)'}"
 
 
 def claims(table: Table) -> Iterator[Claim]:
