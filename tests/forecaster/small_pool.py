@@ -58,7 +58,7 @@ class Still(Model):
 
 def _quantiles(name: str, parameters: Tensor) -> Tensor:
     if name != "skew_t":
-        head = make_head(name)  # type: ignore[arg-type]
+        head = make_head(name)
         return head.quantiles(parameters)
     rows: list[Floats] = []
     for location, scale, skew, tail in parameters.double().tolist():

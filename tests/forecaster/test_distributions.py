@@ -93,8 +93,8 @@ def test_log_densities_are_those_of_scipy(head: Parametric, parameters, law):
     np.testing.assert_allclose(found[known], expected[known], rtol=1e-5, atol=3e-5)
 
 
-@every_case
-def test_the_probability_below_a_quantile_is_its_level(head: Parametric, parameters, law):  # noqa: ARG001  # one list of cases for all
+@pytest.mark.parametrize(("head", "parameters"), [(head, parameters) for head, parameters, _ in CASES])
+def test_the_probability_below_a_quantile_is_its_level(head: Parametric, parameters):
     own = row(*parameters)
     np.testing.assert_allclose(head.cdf(own, head.quantiles(own)).numpy(), LEVEL, rtol=0, atol=exact(parameters[-1]))
 
