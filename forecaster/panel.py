@@ -78,16 +78,22 @@ class Panel:
         return self.subjects[subject]
 
 
-def build_panel(facts: Facts, symbol: str, others: Iterable[str], calendar: Calendar) -> Panel:
+def build_panel(
+    facts: Facts, symbol: str, others: Iterable[str], calendar: Calendar, seen: np.datetime64 | None = None
+) -> Panel:
     """The panel of `symbol` on its venue's sessions, from its first to its last known bar.
 
     A session of the target without a bar stays a hole; another subject's last known row stands until it has a newer.
-    A target that is a series has no bars: its last known value stands too.
+    A target that is a series has no bars: its last known value stands too, up to the last session that was settled by
+    the moment to which the facts reach.
+
+    Arguments:
+        seen: UTC, when all sources were last asked: a series may have had nothing to say since its last value.
 
     Raises:
         NoHistory: A subject has no rows.
     """
-    span = _span(facts, symbol, calendar)
+    span = _span(facts, symbol, calendar, seen)
     subjects, factors, payouts = {}, {}, {}
     for subject in (symbol, *sorted(set(others) - {symbol})):
         rows = facts.about(subject)
@@ -108,11 +114,15 @@ def build_panel(facts: Facts, symbol: str, others: Iterable[str], calendar: Cale
     return Panel(symbol, _frozen(span.sessions), *views)
 
 
-def _span(facts: Facts, symbol: str, calendar: Calendar) -> Calendar:
+def _span(facts: Facts, symbol: str, calendar: Calendar, seen: np.datetime64 | None) -> Calendar:
     own = facts.about(symbol)
     if not len(own):
         raise NoHistory(symbol)
-    return calendar.between(own.date.min(), own.date.max())
+    last = own.date.max()
+    if np.isnan(own.column("close")).all():  # a series is dated by its period, long before it is known
+        reached = facts.known_at.max() if seen is None else max(seen, facts.known_at.max())
+        last = calendar.sessions[calendar.cutoffs <= reached].max(initial=own.date.min())
+    return calendar.between(own.date.min(), last)
 
 
 def _actions(facts: Facts, subject: str, kind: str, dates: Dates, cutoffs: Dates) -> list[tuple[int, float]]:

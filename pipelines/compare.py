@@ -77,8 +77,8 @@ class Comparison:
     """Name of the model that the validation years chose; the random walk itself is not a candidate."""
     baseline: str
     symbols: tuple[str, ...]
-    unit: str
-    """Of the losses."""
+    kind: Kind
+    """Of the target."""
     origins: int
     """Test sessions, each with the origins of all symbols."""
     first: str
@@ -89,6 +89,11 @@ class Comparison:
     """Name to [Q]: share of outcomes below each level."""
     pits: dict[str, Pit]
     """Name to the PIT histogram one session ahead."""
+
+    @property
+    def unit(self) -> str:
+        """Of the losses."""
+        return "% log return" if self.kind == "return" else "the series' unit"
 
     def table(self) -> list[dict[str, Any]]:
         """The leaderboard as plain values."""
@@ -125,7 +130,7 @@ def compare(trained: "Sequence[Trained]", baseline: str, spans: Spans, kind: Kin
         candidate=max(challengers or [baseline], key=lambda name: validation[name]),
         baseline=baseline,
         symbols=tuple(sample.windows.symbol for sample in spans.test),
-        unit="% log return" if kind == "return" else "the series' unit",
+        kind=kind,
         origins=len(np.unique(test.sessions)),
         first=dates[0],
         last=dates[1],

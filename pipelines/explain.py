@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from forecaster.contract import Kind
 from forecaster.diagnostics.groups import channel_groups
 from forecaster.store.artifacts import load_weights
 from forecaster.windows import Sample
@@ -46,7 +47,7 @@ def explain(bench: Bench, trained: Sequence[Trained], validation: Sequence[Sampl
     return [found[one.name] for one in trained]
 
 
-def draw(explained: Sequence[Explained]) -> dict[str, Figure]:
+def draw(explained: Sequence[Explained], kind: Kind) -> dict[str, Figure]:
     """What was found, as figures by name."""
     gradients = {one.name: one.gradient for one in explained if one.gradient is not None}
     bodies = {one.name: one.body for one in explained if one.body is not None}
@@ -65,7 +66,7 @@ def draw(explained: Sequence[Explained]) -> dict[str, Figure]:
         drawn["gradient"] = figures.gradient_through_time(gradients, bodies)
     for one in explained:
         if one.lags is not None:
-            drawn[f"lags-{one.name}"] = figures.lag_weights(one.lags, one.name)
+            drawn[f"lags-{one.name}"] = figures.lag_weights(one.lags, one.name, kind)
         if one.gates:
             means = {name: gate.mean for name, gate in one.gates.items()}
             shares = {name: gate.shares for name, gate in one.gates.items()}

@@ -76,7 +76,7 @@ def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issu
     if runtime.manifest.features != config.features.digest:
         raise ConfigError("[features] modules", "they changed since the champion was trained; train and promote again")
     facts = read_facts(engine, now, {symbol, *subjects(window.features, config.features.table, target.symbols)})
-    windows = windows_of(facts, config.model_copy(update={"window": window}), symbol)
+    windows = windows_of(facts, config.model_copy(update={"window": window}), symbol, _seen(engine, symbol, now))
     last = len(windows.sessions) - 1
     if not windows.whole[last]:
         seen = slice(max(0, last + 1 - window.context - windows.warm_up), last + 1)
@@ -102,6 +102,12 @@ def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issu
     added = add_entries(engine, entries)
     log.info("issued", extra={"symbol": symbol, "origin": str(origin), "rows": added})
     return _issued(target, issued(engine, target.key, symbol, origin.item(), champion.digest), added > 0, visit)
+
+
+def _seen(engine: Engine, symbol: str, now: datetime) -> np.datetime64 | None:
+    """When the symbol's source last answered: a series had nothing new until then. An older answer says less."""
+    answered = last_visit(engine, symbol, ("ok", "overtaken"))
+    return None if answered is None else np.datetime64(min(answered.asked_at, now).replace(tzinfo=None), "us")
 
 
 def _issued(target: Target, entries: list[Entry], fresh: bool, visit: Visit | None) -> Issued:

@@ -52,7 +52,7 @@ def record_explained(
     """Log what models showed of themselves, into the comparison's run and their own; the figures by name."""
     from pipelines.explain import draw
 
-    drawn = draw(explained)
+    drawn = draw(explained, comparison.kind)
     merits = {comparison.row(one.name).run_id: one.merits() for one in explained}
     notebook.add_figures(recorded.run_id, drawn, merits)
     return drawn

@@ -21,7 +21,7 @@ from pipelines.promote import Promoted
 from pipelines.snapshot import Snapshot
 from pipelines.train import Trained
 
-_PAST = 31  # closes shown before the fan
+_PAST = 31  # closes or values shown before the fan
 
 
 @dataclass(frozen=True)
@@ -73,4 +73,5 @@ def _fan(story: Story) -> Figure:
         issued.sessions,
         np.array(issued.price_quantiles),
         story.config.target.outcome(issued.origin_close, walk),
+        story.config.target.kind,
     )

@@ -112,16 +112,17 @@ def load_universe(folder: Path, digest: str, config: RunConfig) -> tuple[Windows
     return tuple(windows_of(facts, config, symbol) for symbol in config.target.symbols)
 
 
-def windows_of(facts: Facts, config: RunConfig, symbol: str) -> Windows:
+def windows_of(facts: Facts, config: RunConfig, symbol: str, seen: np.datetime64 | None = None) -> Windows:
     """Facts -> panel -> channels -> windows: the one way, for training, comparison and issue alike.
 
     Arguments:
         symbol: One of the target's, or, for a model that tells symbols apart, one that it never saw.
+        seen: When the sources were last asked, if later than the last fact.
     """
     target, window = config.target, config.window
     features = config.features.table
     read = subjects(window.features, features, target.symbols)
-    panel = build_panel(facts, symbol, read, calendar_of(facts, config, symbol))
+    panel = build_panel(facts, symbol, read, calendar_of(facts, config, symbol), seen)
     channels = compute(panel, window, features, target.symbols)
     return Windows.of(channels, window, target.horizon, target.kind, target.number(symbol))
 

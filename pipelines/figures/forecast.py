@@ -1,11 +1,11 @@
-"""The forecast as people know it: a fan behind the last closes."""
+"""The forecast as people know it: a fan behind the last closes or values."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from forecaster.contract import LEVELS, MEDIAN, Dates, Floats
+from forecaster.contract import LEVELS, MEDIAN, Dates, Floats, Kind
 from pipelines.figures.style import BLUE, FADED, INK, RED, single
 
 _BANDS = ((0.025, 0.975, 0.16, "95%"), (0.1, 0.9, 0.26, "80%"), (0.25, 0.75, 0.42, "50%"))
@@ -18,21 +18,22 @@ def fan_chart(
     sessions: Sequence[str],
     prices: Floats,
     baseline: Floats,
+    kind: Kind = "return",
 ) -> Figure:
-    """The forecast as a fan behind the last closes, the random walk's 80 % interval dotted beside it.
+    """The forecast as a fan behind the last closes or values, the random walk's 80 % interval dotted beside it.
 
     Arguments:
-        past: Sessions and closes up to the origin [N], [N].
+        past: Sessions and closes (or values) up to the origin [N], [N].
         sessions: The H sessions ahead.
-        prices: Quantiles in price [H, Q].
+        prices: Quantiles in price, or the series' unit [H, Q].
         baseline: The random walk's [H, Q].
     """
     origin, close = str(past[0][-1]), float(past[1][-1])
     title = f"{symbol}: the next {len(sessions)} sessions as seen from {origin} ({name})"
-    figure, axes = single(9, 4.6, title, "session", "price")
+    figure, axes = single(9, 4.6, title, "session", "price" if kind == "return" else "value")
     history = np.arange(1 - len(past[1]), 1)
     ahead = np.arange(len(sessions) + 1)
-    axes.plot(history, past[1], color=INK, linewidth=1.4, label="close")
+    axes.plot(history, past[1], color=INK, linewidth=1.4, label="close" if kind == "return" else "value")
     fan = np.vstack((np.full((1, len(LEVELS)), close), prices))
     walk = np.vstack((np.full((1, len(LEVELS)), close), baseline))
     for low, high, alpha, label in _BANDS:

@@ -4,22 +4,25 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from forecaster.contract import Floats
+from forecaster.contract import Floats, Kind
 from pipelines.figures.style import INK, color, legend, single
 
 
-def lag_weights(weights: Floats, name: str = "ar") -> Figure:
-    """How far a past return of 1 % moves the expected one, by lag, a line a horizon.
+def lag_weights(weights: Floats, name: str = "ar", kind: Kind = "return") -> Figure:
+    """How far a past return of 1 %, or a change of 1, moves the expected one, by lag, a line a horizon.
 
     Arguments:
-        weights: [S, H, p] by seed, horizon and lag, the newest return first.
+        weights: [S, H, p] by seed, horizon and lag, the newest first.
     """
-    title = f"Weights of {name}: what a return of +1 % does to the expected return, by its age"
+    what, unit = ("return", " %") if kind == "return" else ("change", "")
+    title = f"Weights of {name}: what a {what} of +1{unit} does to the expected {what}, by its age"
     hint = (
         "Below zero: a rise is expected to be partly taken back; above: to go on. Circles: single seeds. At the "
         "usual volatility of the training years; at twice of it, half as much."
     )
-    figure, axes = single(9, 3.9, title, "lag in sessions (1 is the newest return)", "expected return, %", hint)
+    figure, axes = single(
+        9, 3.9, title, f"lag in sessions (1 is the newest {what})", f"expected {what}{unit and ','}{unit}", hint
+    )
     _, horizons, lags = weights.shape
     places = np.arange(1, lags + 1)
     for horizon, of in enumerate(weights.transpose(1, 0, 2)):

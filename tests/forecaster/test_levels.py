@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_market import Market, made_up
 
+from forecaster.calendars import Calendar
 from forecaster.contract import Floats, Target, WindowSpec
 from forecaster.facts import Facts
 from forecaster.families.base import Network, Spec
@@ -89,7 +90,7 @@ def test_a_series_is_read_as_it_was_known(market):
     np.testing.assert_array_equal(windows.targets[:-3, 2], windows.close[3:] - windows.close[:-3])
 
 
-@pytest.mark.parametrize("share", [0.4, 0.7, 0.95])
+@pytest.mark.parametrize("share", [0.4, 0.6, 0.8])
 def test_nothing_after_an_origin_moves_a_context_or_a_matured_target(market, share):
     before = read(market, market.facts)
     origin = int(share * len(before.sessions))
@@ -164,3 +165,42 @@ def test_levels_are_split_like_prices():
 def test_a_window_that_does_not_begin_with_the_targets_own_is_refused(channels):
     with pytest.raises(ValueError, match="log_return, or change at a level target"):
         WindowSpec(context=10, burn_in=4, channels=channels)
+
+
+def monthly(known: str) -> Facts:
+    """Three months of a series, each known only weeks after its date, and the newest at `known`."""
+    dates = np.array(["2020-01-01", "2020-02-01", "2020-03-01"], "datetime64[D]")
+    instants = np.array(["2020-02-14T13:30", "2020-03-13T12:30", known], "datetime64[us]")
+    values = np.full((3, 6), np.nan)
+    values[:, -1] = [1.0, 2.0, 3.0]
+    return Facts.joined([("M", dates, instants, values)])
+
+
+SPRING = Calendar.of("XNYS", date(2019, 12, 1), date(2020, 12, 31))
+
+
+def test_a_series_goes_on_until_it_was_last_heard_of_not_until_its_last_date():
+    facts = monthly("2020-04-10T12:30")
+    panel = build_panel(facts, "M", [], SPRING)
+    assert str(panel.sessions[-1]) == "2020-04-09"  # the last that was settled when the newest value came
+    asked = build_panel(facts, "M", [], SPRING, np.datetime64("2020-05-04T22:00"))
+    assert str(asked.sessions[-1]) == "2020-05-04"
+    assert asked.column("M", "value")[-1] == 3.0
+    early = build_panel(facts, "M", [], SPRING, np.datetime64("2020-05-04T12:00"))
+    assert str(early.sessions[-1]) == "2020-05-01"  # the session of that Monday is not settled at noon
+
+
+@pytest.mark.parametrize("instant", ["2020-02-20T22:00", "2020-03-13T21:00", "2020-04-10T12:30"])
+def test_what_came_to_be_known_later_moves_no_row_of_a_panel_cut_short(instant):
+    seen = np.datetime64(instant)
+    full = build_panel(monthly("2020-04-10T12:30"), "M", [], SPRING, np.datetime64("2020-06-01"))
+    short = build_panel(monthly("2020-04-10T12:30").known(seen), "M", [], SPRING, seen)
+    count = len(short.sessions)
+    assert count == (full.sessions < np.datetime64(instant[:10])).sum() + (seen >= SPRING_CUTOFF[instant[:10]])
+    assert short.sessions.tobytes() == full.sessions[:count].tobytes()
+    assert short.column("M", "value").tobytes() == full.column("M", "value")[:count].tobytes()
+
+
+SPRING_CUTOFF = {str(day): cutoff for day, cutoff in zip(SPRING.sessions, SPRING.cutoffs, strict=True)} | {
+    "2020-04-10": np.datetime64("2100-01-01")  # Good Friday
+}
