@@ -25,7 +25,10 @@
     ├─ StoreOutdated(found, expected)           the database needs `forecaster fetch` or a migration
     ├─ ForecastMissing(symbol)                  known symbol, but nothing was issued for it yet
     ├─ NotTrained(names)                        a verb needs a model that no run has produced
+    ├─ RunError(run, problem)                   no one run has that name, or it cannot be trained again
     ├─ NoChampion(target)                       nothing has been promoted for this target
+    ├─ NothingBefore(target)                    a rollback, but the first champion is in charge
+    ├─ RefreshRefused(name, problem)            a refit of the champion's recipe is not sound
     └─ PromotionConflict(target)                somebody else promoted in between
 
 Constructors take facts and compose the message; each message says what happened and what to do next.
@@ -218,9 +221,24 @@ class NotTrained(ForecasterError):
         super().__init__(f"not trained on this snapshot: {', '.join(names)}; run `forecaster train`")
 
 
+class RunError(ForecasterError):
+    def __init__(self, run: str, problem: str) -> None:
+        super().__init__(f"run {run[:64]!r}: {problem}")
+
+
 class NoChampion(ForecasterError):
     def __init__(self, target: str) -> None:
         super().__init__(f"no champion for {target} yet; run `forecaster promote`")
+
+
+class NothingBefore(ForecasterError):
+    def __init__(self, target: str) -> None:
+        super().__init__(f"{target} has no champion before this one to go back to")
+
+
+class RefreshRefused(ForecasterError):
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"the refit of {name} was refused and the champion stays: {problem}")
 
 
 class PromotionConflict(ForecasterError):

@@ -1,16 +1,77 @@
-"""The gate: a promotion is a statistical decision, and its reasons are kept.
+"""The gate: a promotion is a statistical decision whose false alarms a year are bounded, and its reasons are kept.
 
-First version: the one candidate that the validation years chose is put to the test years, which had no part in
-choosing it. It passes when it is significantly better than the random walk, its intervals cover what they promise,
-and its artifact verifies. One candidate, one test: nothing to correct for. Otherwise the random walk is champion.
+A challenge puts one recipe to the years that had no part in making it. It passes where it is better than the random
+walk and than the champion on the same origins, by more than chance and by more than nothing, covers what its
+intervals promise, and is sound. Two things keep chance from passing in the end:
+
+- the p-value must beat the challenge's own alpha divided by the number of recipes whose scores on those origins anyone
+  has seen since the champion came (Bonferroni: whoever looks at many and submits the best has had that many turns);
+- alpha flows into a vessel that holds 1 %, by 4 % a year, and a challenge spends half of what is in it. So all
+  challenges of any 365 days together, however many, pass a worthless recipe with a probability of at most 5 % (the
+  union bound).
+
+Better than the random walk *and* than the champion is one test by intersection and union: each at the full level.
+
+References:
+    R. Berger, Multiparameter hypothesis testing and acceptance sampling, Technometrics 24 (1982), p. 295 (theorem 1).
+    D. Foster, R. Stine, Alpha-investing, J. Royal Statistical Society B 70 (2008), p. 429 (a budget of false alarms).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from forecaster.significance import Rate, Skill
 
-ALPHA = 0.05
-"""Largest p-value that counts as better than the random walk."""
+YEARLY = 0.05
+"""Largest probability that the challenges of any 365 days promote a worthless recipe."""
+VESSEL = 0.01
+"""Alpha that can be saved up; full at the start. The rest of the year's flows in evenly."""
+SHARE = 0.5
+"""Of what is in the vessel, spent by one challenge: the first has .5 %, weekly ones settle at .08 %."""
+YEAR = timedelta(days=365)
+EFFECT = 0.001
+"""Least skill that is worth a promotion."""
+LAG = 21
+"""Most sessions by which the newest scored origin may lie behind the data, beyond the horizon."""
+
+
+def allowance(spent: Sequence[tuple[datetime, float]], now: datetime) -> float:
+    """The alpha that a challenge may spend now.
+
+    Arguments:
+        spent: When earlier challenges were, and what each spent, in order.
+    """
+    level, since = VESSEL, spent[0][0] if spent else now
+    for when, alpha in [*spent, (now, 0.0)]:
+        flown = (YEARLY - VESSEL) * max((when - since) / YEAR, 0.0)
+        level, since = min(VESSEL, level + flown) - alpha, when
+    return SHARE * max(level, 0.0)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the gate asks about."""
+
+    candidate: str
+    skills: Mapping[str, Skill]
+    """Rival (the random walk, and the champion if there is one) to the skill against it on the same origins."""
+    coverage: Mapping[float, Rate]
+    """Central interval to its realised rate on those origins."""
+    alpha: float
+    """What this challenge may spend."""
+    recipes: int
+    """Recipes whose scores on these origins were seen since the champion came, this one included."""
+    behind: int
+    """Sessions of the data after the newest origin that could have been scored."""
+    leak: str | None = None
+    """A channel that knows the future; None where none was found."""
+    artifact_fault: str | None = None
+    """Why an artifact does not verify; None where all do."""
+    constant: bool = False
+    """Whether it says the same whatever it sees."""
+    copies: str | None = None
+    """The rival whose very forecasts it makes; None where it has its own."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +88,8 @@ class Decision:
     """What the gate said about a candidate."""
 
     candidate: str
-    checks: tuple[Check, ...]
+    rivals: tuple[str, ...]
+    checks: tuple[Check, ...] = field(default=())
 
     @property
     def passed(self) -> bool:
@@ -37,24 +99,53 @@ class Decision:
     @property
     def reason(self) -> str:
         """The decision in one line."""
-        said = "; ".join(f"{check.question}: {check.figures}" for check in self.checks if check.passed == self.passed)
         if self.passed:
-            return f"{self.candidate} beats the random walk ({said})"
-        return f"nothing beat the random walk: {self.candidate}, which validation chose, failed on {said}"
+            said = "; ".join(check.figures for check in self.checks if check.question.startswith("better"))
+            return f"{self.candidate} beats {' and '.join(self.rivals)} ({said})"
+        said = "; ".join(f"{check.question}: {check.figures}" for check in self.checks if not check.passed)
+        return f"{self.candidate} was refused on {said}"
 
 
-def judge(candidate: str, skill: Skill, coverage: dict[float, Rate], artifact_fault: str | None) -> Decision:
-    """Put a candidate to the test.
+def judge(evidence: Evidence) -> Decision:
+    """Put a candidate to the test."""
+    checks = [
+        Check("nothing from the future", evidence.leak is None, evidence.leak or "no channel moved"),
+        Check(
+            "artifact verifies",
+            evidence.artifact_fault is None,
+            evidence.artifact_fault or "digest and golden forecast",
+        ),
+        Check("answers to what it sees", not evidence.constant, "the same always" if evidence.constant else "it moves"),
+        Check(
+            "no copy", evidence.copies is None, f"that of {evidence.copies}" if evidence.copies else "its own forecasts"
+        ),
+        *_better(evidence),
+        *(
+            Check(
+                f"{nominal:.0%} interval covers",
+                found.holds(nominal),
+                f"{found.rate:.1%}, 99% interval {found.low:.1%} to {found.high:.1%}",
+            )
+            for nominal, found in evidence.coverage.items()
+        ),
+        Check(
+            "scored on the newest",
+            evidence.behind <= LAG,
+            f"{evidence.behind} sessions of the data lie after the last scored one (at most {LAG})",
+        ),
+    ]
+    return Decision(evidence.candidate, tuple(evidence.skills), tuple(checks))
 
-    Arguments:
-        skill: Against the random walk on origins that had no part in choosing the candidate.
-        coverage: Nominal interval to realised rate on the same origins.
-        artifact_fault: Why its artifact does not verify; None where it does.
-    """
-    better = f"skill {skill.skill:+.2%} (s.e. {skill.error:.2%}), p = {skill.p:.2g} against {ALPHA}"
-    checks = [Check("better than the random walk", skill.p < ALPHA and skill.skill > 0, better)]
-    for nominal, found in coverage.items():
-        interval = f"{found.rate:.1%}, 99% interval {found.low:.1%} to {found.high:.1%}"
-        checks.append(Check(f"{nominal:.0%} interval covers", found.holds(nominal), interval))
-    checks.append(Check("artifact verifies", artifact_fault is None, artifact_fault or "digest, contract and golden"))
-    return Decision(candidate, tuple(checks))
+
+def _better(evidence: Evidence) -> list[Check]:
+    level = evidence.alpha / evidence.recipes
+    checks = []
+    for rival, found in evidence.skills.items():
+        figures = (
+            f"skill {found.skill:+.2%} (s.e. {found.error:.2%}), p = {found.p:.2g} against {level:.2g} = "
+            f"{evidence.alpha:.2g} / {evidence.recipes} recipes seen"
+        )
+        checks.append(Check(f"better than {rival}", found.p < level and found.skill > 0, figures))
+    least = min(found.skill for found in evidence.skills.values())
+    checks.append(Check("worth it", least >= EFFECT, f"skill {least:+.2%}, at least {EFFECT:.1%}"))
+    return checks

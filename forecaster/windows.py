@@ -127,7 +127,7 @@ class Spans:
 
 
 def split(universe: Sequence[Windows], validation_from: date, test_from: date, test_until: date | None) -> Spans:
-    """Training, validation and test origins.
+    """Training, validation and test origins of one fold.
 
     Raises:
         TooShort: A span of a symbol holds no whole block (training) or no origin at all.
@@ -145,6 +145,38 @@ def split(universe: Sequence[Windows], validation_from: date, test_from: date, t
         validation=cut("validation", 20, validation_from, test_from, test_from),
         test=cut("test", 20, test_from, test_until, None),
     )
+
+
+def walk(
+    universe: Sequence[Windows],
+    validation_from: date,
+    test_from: date,
+    test_until: date | None,
+    refit_every: int | None = None,
+) -> tuple[Spans, ...]:
+    """Walk-forward folds: the test sessions in stretches, each with all the training years there are before it.
+
+    The validation span keeps its length in sessions and stays right before its stretch. A last stretch of under half
+    the length is added to the one before.
+
+    Arguments:
+        refit_every: Sessions of a stretch; None for one fit before all of them.
+
+    Raises:
+        TooShort: A span of a symbol holds too few origins.
+    """
+    sessions = universe[0].sessions
+    begin, end = np.searchsorted(sessions, np.array([test_from, test_until or date.max], dtype="datetime64[D]"))
+    held_out = int(begin - np.searchsorted(sessions, np.datetime64(validation_from)))
+    every = refit_every or max(int(end - begin), 1)
+    count = max(1, round((end - begin) / every))
+    starts = [int(begin) + fold * every for fold in range(count)]
+    edges: list[date] = [sessions[start].item() for start in starts[1:]]
+    folds = []
+    for start, since, until in zip(starts, [test_from, *edges], [*edges, test_until], strict=True):
+        before = validation_from if since == test_from else sessions[start - held_out].item()
+        folds.append(split(universe, before, since, until))
+    return tuple(folds)
 
 
 @dataclass(frozen=True)

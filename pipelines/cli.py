@@ -30,7 +30,8 @@ from pipelines.options import (
 from pipelines.quiet import hush
 
 if TYPE_CHECKING:
-    pass
+    from pipelines.terminal import Terminal
+    from pipelines.workspace import Workspace
 
 app = typer.Typer(
     help="Forecasts of markets that cannot fool you: dated quantiles, always beside the random walk.",
@@ -56,7 +57,7 @@ def demo(
     terminal = open_terminal(as_json)
     workspace = open_workspace(home, run, database, tracking, workers=workers)
     summary, story, page = run_demo(workspace, terminal.say, terminal.interactive)
-    verdict = f"\nchampion: {story.promoted.trained.name}. {story.promoted.reason}\n"
+    verdict = f"\nchampion: {story.promoted.name}. {story.promoted.reason}\n"
     more = f"\nreport: {page}\nnext: forecaster serve, then http://127.0.0.1:8000/docs"
     terminal.result(
         summary,
@@ -132,7 +133,7 @@ def train(
 
     terminal = open_terminal(as_json)
     workspace = open_workspace(home, run, database, tracking, recorded_only, workers)
-    jobs = select(workspace.bench, workspace.spans, names or [])
+    jobs = [job for spans in workspace.folds for job in select(workspace.bench, spans, names or [])]
     done = train_all(workspace.bench, jobs, terminal.say, terminal.interactive)
     records = [
         {"name": one.name, "family": one.family, "digest": one.artifact.digest, "run_id": one.run.tracking_id,
@@ -153,14 +154,14 @@ def compare(
 ) -> None:
     """Score every trained model on years it never saw, beside the random walk; recorded in MLflow."""
     from pipelines import terminal as show
-    from pipelines.compare import compare as run_compare
+    from pipelines.compare import see
     from pipelines.record import record
 
     terminal = open_terminal(as_json)
     workspace = open_workspace(home, run, database, tracking, recorded_only)
-    config, trained = workspace.config, workspace.trained()
-    found = run_compare(trained, config.baseline.name, workspace.spans, config.target.kind)
-    record(workspace.notebook, found, trained, workspace.snapshot, workspace.now)
+    walked = workspace.walked()
+    found = see(workspace, walked)
+    record(workspace.notebook, found, walked, workspace.snapshot, workspace.now)
     value = {
         "snapshot": workspace.snapshot.digest,
         "assumed": workspace.snapshot.assumed,
@@ -182,16 +183,16 @@ def explain(
 ) -> None:
     """Show what trained models look at, how far back, and whether order matters, as figures in MLflow."""
     from pipelines import terminal as show
-    from pipelines.compare import compare as run_compare
+    from pipelines.compare import see
     from pipelines.explain import explain as run_explain
     from pipelines.record import record, record_explained
 
     terminal = open_terminal(as_json)
     workspace = open_workspace(home, run, database, tracking, recorded_only, workers)
-    config, trained = workspace.config, workspace.trained()
-    found = run_compare(trained, config.baseline.name, workspace.spans, config.target.kind)
-    recorded = record(workspace.notebook, found, trained, workspace.snapshot, workspace.now)
-    explained = run_explain(workspace.bench, trained, workspace.spans.validation, terminal.say)
+    walked = workspace.walked()
+    found = see(workspace, walked)
+    recorded = record(workspace.notebook, found, walked, workspace.snapshot, workspace.now)
+    explained = run_explain(workspace.bench, [one.folds[0] for one in walked], workspace.spans.validation, terminal.say)
     drawn = record_explained(workspace.notebook, recorded, found, explained)
     value = {
         "run_id": recorded.run_id,
@@ -203,6 +204,12 @@ def explain(
 
 @app.command()
 def promote(
+    name: Annotated[
+        str | None, typer.Argument(help="Model to challenge with; validation's choice if left out.")
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Only tell what the gate said to earlier ones.")] = False,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Refit the champion's own recipe on newer data.")] = False,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Put the champion before this one back.")] = False,
     home: HomeOption = DEFAULT_HOME,
     run: RunOption = None,
     workers: WorkersOption = None,
@@ -211,22 +218,54 @@ def promote(
     database: DatabaseOption = None,
     tracking: TrackingOption = None,
 ) -> None:
-    """Put the candidate to the gate; crown its refit, or the random walk."""
+    """Put a recipe to the gate; crown its refit where it passes. Being refused is a normal result."""
+    if sum((explain, refresh, rollback, name is not None)) > 1:
+        raise typer.BadParameter("a model's name, --explain, --refresh and --rollback are four different things")
+    terminal = open_terminal(as_json)
+    workspace = open_workspace(home, run, database, tracking, recorded_only, workers)
+    if explain:
+        _tell_challenges(terminal, workspace)
+    elif refresh or rollback:
+        _move(terminal, workspace, back=rollback)
+    else:
+        _challenge(terminal, workspace, name)
+
+
+def _challenge(terminal: "Terminal", workspace: "Workspace", name: str | None) -> None:
     from pipelines import terminal as show
-    from pipelines.compare import compare as run_compare
+    from pipelines.compare import see
     from pipelines.demo import champion
     from pipelines.promote import promote as run_promote
 
-    terminal = open_terminal(as_json)
-    workspace = open_workspace(home, run, database, tracking, recorded_only, workers)
-    config, trained = workspace.config, workspace.trained()
-    found = run_compare(trained, config.baseline.name, workspace.spans, config.target.kind)
-    promoted = run_promote(workspace.bench, trained, found, terminal.interactive)
+    walked = workspace.walked()
+    promoted = run_promote(workspace, walked, see(workspace, walked), name, terminal.interactive)
     value = champion(promoted)
+    views = [show.rows("The gate asked", value["checks"])] if value["checks"] else []
+    terminal.result({"champion": value}, *views, f"\n{promoted.reason}", f"champion: {value['name']}")
+
+
+def _move(terminal: "Terminal", workspace: "Workspace", back: bool) -> None:
+    from pipelines.refresh import refresh as run_refresh
+    from pipelines.rollback import rollback as run_rollback
+
+    champion = run_rollback(workspace) if back else run_refresh(workspace, terminal.interactive)
+    value = {"version": champion.version, "digest": champion.digest, "reason": champion.decision["reason"]}
+    terminal.result({"champion": value}, f"version {champion.version}: {value['reason']}")
+
+
+def _tell_challenges(terminal: "Terminal", workspace: "Workspace") -> None:
+    from forecaster import gate
+    from forecaster.store.challenges import challenges, spending
+    from pipelines import terminal as show
+
+    past = challenges(workspace.engine, workspace.config.target.key)
+    left = gate.allowance(spending(workspace.engine, workspace.config.target.key), workspace.now)
+    said = f"\nthe next challenge may spend {left:.2g} of the {gate.YEARLY:.0%} false promotions of a year"
+    latest = [show.rows("The gate asked", past[0].decision["checks"])] if past else ["no challenge yet"]
     terminal.result(
-        {"champion": value},
-        show.rows("The gate asked", value["checks"]),
-        f"\nchampion: {value['name']}. {value['reason']}",
+        {"challenges": [asdict(one) for one in past], "alpha": left},
+        *(show.challenges(past), "", *latest, f"\n{past[0].decision['reason']}") if past else latest,
+        said,
     )
 
 

@@ -1,27 +1,30 @@
-"""Compare: every artifact on the same origins, in years it never saw, beside the random walk."""
+"""Compare: every recipe on the same origins, in years its refits never saw, beside the random walk."""
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Self
+from datetime import date
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecaster.contract import Dates, Floats, Kind
-from forecaster.densities import log_density
-from forecaster.diagnostics.pit import Pit, pit
-from forecaster.runtime import Runtime
-from forecaster.scores import INTERVALS, PERCENT, Scores, perplexity
-from forecaster.significance import Rate, Skill, holm, rate, skill
-from forecaster.windows import Sample, Spans
+from forecaster.contract import Floats, Kind
+from forecaster.diagnostics.pit import Pit
+from forecaster.scores import INTERVALS
+from forecaster.significance import Rate, Skill, holm, rate
+from forecaster.store.challenges import add_looks
+from forecaster.windows import Spans
+from pipelines.recipe import Recipe
+from pipelines.scoring import Scored, Stage, versus
 
 if TYPE_CHECKING:  # an artifact is scored without waking what trained it
-    from pipelines.train import Trained
+    from pipelines.train import Walked
+    from pipelines.workspace import Workspace
 
 
 @dataclass(frozen=True)
 class Row:
-    """One model on the leaderboard; losses in percent log return, or in the series' unit."""
+    """One model on the leaderboard, calibrated; losses in percent log return, or in the series' unit."""
 
     name: str
     family: str
@@ -29,8 +32,10 @@ class Row:
     """Mean over sessions, symbols and horizons."""
     crps_1: float
     """One session ahead."""
+    crps_raw: float
+    """Of the quantiles as the graph gave them."""
     log_score: float | None
-    """Mean negative log density, one session ahead; None for a model without a density."""
+    """Mean negative log density of the raw forecast, one session ahead; None for a model without a density."""
     skill: float
     skill_se: float
     dm_p: float
@@ -45,10 +50,12 @@ class Row:
     coverage_80: float
     coverage_90: float
     coverage_95: float
+    coverage_80_raw: float
+    coverage_95_raw: float
     validation_skill: float
     """On the years that early stopping and the choice of a candidate used."""
     seeds: int
-    """Fits that are pooled."""
+    """Fits that are pooled, in each fold."""
     seed_skills: tuple[float, ...]
     """Skill of each single fit; empty where there is one."""
     seed_skill: float | None
@@ -79,10 +86,14 @@ class Comparison:
     symbols: tuple[str, ...]
     kind: Kind
     """Of the target."""
+    folds: int
+    """Refits, each on all that came before its stretch of the test years."""
     origins: int
     """Test sessions, each with the origins of all symbols."""
     first: str
     last: str
+    scored: dict[str, Scored]
+    """Name to its scores on the test years."""
     skills: dict[str, Skill]
     coverage: dict[str, dict[float, Rate]]
     reliability: dict[str, Floats]
@@ -104,109 +115,75 @@ class Comparison:
         return next(row for row in self.rows if row.name == name)
 
 
-def compare(trained: "Sequence[Trained]", baseline: str, spans: Spans, kind: Kind) -> Comparison:
-    """Score artifacts by rolling origin on the test span, and on the validation span to choose the candidate.
+def compare(walked: "Sequence[Walked]", baseline: str, folds: tuple[Spans, ...], kind: Kind) -> Comparison:
+    """Score models by rolling origin on the test years, and on the validation years to choose the candidate.
 
     Arguments:
-        baseline: Name of the random walk among `trained`.
+        walked: Every model, with a refit a fold.
+        baseline: Name of the random walk among them.
     """
-    test, held_out = (_Stage.of(samples, spans.train, kind) for samples in (spans.test, spans.validation))
-    scored = {one.name: test.score(one) for one in trained}
-    chosen_on = {one.name: held_out.score(one) for one in trained}
-    skills = {name: test.skill(scores, scored[baseline]) for name, scores in scored.items()}
-    validation = {name: held_out.skill(scores, chosen_on[baseline]).skill for name, scores in chosen_on.items()}
-    challengers = [one.name for one in trained if one.name != baseline]
+    test, held_out = Stage.test(folds, kind), Stage.validation(folds, kind)
+    scored = {one.name: test.score(one) for one in walked}
+    chosen_on = {one.name: held_out.score(one) for one in walked}
+    walk = scored[baseline]
+    skills = {name: versus(found, walk) for name, found in scored.items()}
+    validation = {name: versus(found, chosen_on[baseline]).skill for name, found in chosen_on.items()}
+    challengers = [one.name for one in walked if one.name != baseline]
     corrected = dict(zip(challengers, holm([skills[name].p for name in challengers]), strict=True))
     rows = [
         _row(one, scored[one.name], skills[one.name], corrected.get(one.name, 1.0), validation[one.name],
-             [test.skill(test.score(seed), scored[baseline]).skill for seed in one.seeds])
-        for one in trained
+             [versus(test.score(seed), walk).skill for seed in one.seeds])
+        for one in walked
     ]  # fmt: skip
-    digests = "".join(sorted(one.artifact.digest for one in trained))
-    dates = [str(test.sessions.min()), str(test.sessions.max())]
+    digests = "".join(sorted(trained.artifact.digest for one in walked for trained in one.folds))
+    dates = [str(walk.days[edge]) for edge in (0, -1)]
     return Comparison(
         key=hashlib.sha256((digests + "".join(dates)).encode()).hexdigest(),
         rows=tuple(sorted(rows, key=lambda row: -row.skill)),
         candidate=max(challengers or [baseline], key=lambda name: validation[name]),
         baseline=baseline,
-        symbols=tuple(sample.windows.symbol for sample in spans.test),
+        symbols=tuple(samples[0].windows.symbol for samples in test.symbols),
         kind=kind,
-        origins=len(np.unique(test.sessions)),
+        folds=len(folds),
+        origins=len(walk.days),
         first=dates[0],
         last=dates[1],
+        scored=scored,
         skills=skills,
-        coverage={
-            name: {i: rate(test.daily(scores.scores.hits[i])) for i in INTERVALS} for name, scores in scored.items()
-        },
-        reliability={name: scores.scores.below for name, scores in scored.items()},
-        pits={name: scores.pit for name, scores in scored.items()},
+        coverage={name: covered(test, found) for name, found in scored.items()},
+        reliability={name: found.scores.below for name, found in scored.items()},
+        pits={name: found.pit for name, found in scored.items()},
     )
 
 
-@dataclass(frozen=True)
-class _Scored:
-    """A model's scores on a stage."""
+def see(workspace: "Workspace", walked: "Sequence[Walked]") -> Comparison:
+    """Compare a run's models, and write down whose scores on which test years were seen: the gate counts them."""
+    config = workspace.config
+    found = compare(walked, config.baseline.name, workspace.folds, config.target.kind)
+    recipes = {Recipe.of(config, row.name).digest: row.name for row in found.rows if row.name != found.baseline}
+    first, last = (date.fromisoformat(day) for day in (found.first, found.last))
+    add_looks(workspace.engine, config.target.key, recipes, first, last, workspace.now)
+    return found
 
-    scores: Scores
-    perplexity: float
-    pit: Pit
 
-
-@dataclass(frozen=True)
-class _Stage:
-    """Origins of all symbols that every model is scored on."""
-
-    samples: tuple[Sample, ...]
-    sessions: Dates
-    """[N] of the origins, symbol after symbol."""
-    outcomes: Floats
-    """[N, H]."""
-    edges: Floats
-    """[9] between the ten bins that training outcomes one session ahead fill alike."""
-    unit: float
-
-    @classmethod
-    def of(cls, samples: tuple[Sample, ...], train: tuple[Sample, ...], kind: Kind) -> Self:
-        before = np.concatenate([sample.windows.targets[sample.origins, 0] for sample in train])
-        return cls(
-            samples,
-            np.concatenate([sample.windows.sessions[sample.origins] for sample in samples]),
-            np.concatenate([sample.windows.targets[sample.origins] for sample in samples]),
-            np.quantile(before, np.arange(1, 10) / 10),
-            PERCENT if kind == "return" else 1.0,
-        )
-
-    def score(self, trained: "Trained") -> _Scored:
-        runtime, density = Runtime(trained.artifact), trained.artifact.manifest.density
-        answers = [runtime.distributions(sample.windows.contexts(sample.origins)) for sample in self.samples]
-        quantiles = np.concatenate([quantiles for quantiles, _ in answers])
-        parameters = [parameters for _, parameters in answers if parameters is not None]
-        logs = log_density(density, np.concatenate(parameters), self.outcomes) if parameters else None
-        scores = Scores.of(quantiles, self.outcomes, logs, self.unit)
-        return _Scored(scores, perplexity(quantiles, self.outcomes, self.edges), pit(quantiles, self.outcomes))
-
-    def skill(self, scored: _Scored, reference: _Scored) -> Skill:
-        """Symbols are averaged by session first: they move together, and only sessions follow each other in time."""
-        return skill(self.daily(scored.scores.crps), self.daily(reference.scores.crps))
-
-    def daily(self, scores: Floats) -> Floats:
-        """Mean over the symbols of each session: [N, H] -> [D, H], by date."""
-        days, at, count = np.unique(self.sessions, return_inverse=True, return_counts=True)
-        sums = np.zeros((len(days), scores.shape[1]))
-        np.add.at(sums, at, scores)
-        return sums / count[:, None]
+def covered(stage: Stage, scored: Scored) -> dict[float, Rate]:
+    """Central interval to its realised rate, with an HAC interval over sessions."""
+    return {interval: rate(stage.daily(scored.scores.hits[interval])[1]) for interval in INTERVALS}
 
 
 def _row(
-    trained: "Trained", scored: _Scored, found: Skill, corrected: float, validation_skill: float, seeds: list[float]
+    walked: "Walked", scored: Scored, found: Skill, corrected: float, validation_skill: float, seeds: list[float]
 ) -> Row:
-    scores = scored.scores
-    coverage = {interval: float(np.mean(hits)) for interval, hits in scores.hits.items()}
+    scores, artifact = scored.scores, walked.last.artifact
+    coverage, raw = (
+        {interval: float(np.mean(hits)) for interval, hits in these.hits.items()} for these in (scores, scored.raw)
+    )
     return Row(
-        name=trained.name,
-        family=trained.family,
+        name=walked.name,
+        family=walked.family,
         crps=float(scores.crps.mean()),
         crps_1=float(scores.crps[:, 0].mean()),
+        crps_raw=float(scored.raw.crps.mean()),
         log_score=None if scores.log_score is None else float(scores.log_score[:, 0].mean()),
         skill=found.skill,
         skill_se=found.error,
@@ -219,16 +196,18 @@ def _row(
         coverage_80=coverage[0.8],
         coverage_90=coverage[0.9],
         coverage_95=coverage[0.95],
+        coverage_80_raw=raw[0.8],
+        coverage_95_raw=raw[0.95],
         validation_skill=validation_skill,
         seeds=max(len(seeds), 1),
         seed_skills=tuple(seeds),
         seed_skill=float(np.mean(seeds)) if seeds else None,
         seed_sd=float(np.std(seeds, ddof=1)) if seeds else None,
-        remarks=trained.artifact.manifest.remarks,
-        parameters=trained.artifact.manifest.parameters,
-        kilobytes=round(trained.artifact.kilobytes, 1),
-        epochs=trained.artifact.manifest.epochs,
-        train_seconds=round(trained.seconds, 2),
-        run_id=trained.run.tracking_id,
-        digest=trained.artifact.digest,
+        remarks=artifact.manifest.remarks,
+        parameters=artifact.manifest.parameters,
+        kilobytes=round(artifact.kilobytes, 1),
+        epochs=artifact.manifest.epochs,
+        train_seconds=round(walked.seconds, 2),
+        run_id=walked.last.run.tracking_id,
+        digest=artifact.digest,
     )

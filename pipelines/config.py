@@ -47,6 +47,8 @@ class SplitConfig(Frozen):
     """Validation origins (early stopping, choice of the candidate) lie before it, purged alike."""
     test_until: date | None = None
     """End of the test origins (exclusive); None for all that have matured."""
+    refit_every: int | None = Field(None, ge=20)
+    """Sessions from one refit to the next in the test years; None for one fit before them."""
 
 
 class RunConfig(Frozen):

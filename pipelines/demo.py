@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import report
-from pipelines.compare import compare
+from pipelines.compare import see
 from pipelines.explain import explain
 from pipelines.issue import issue
 from pipelines.promote import Promoted, promote
 from pipelines.record import record, record_explained
 from pipelines.report import Story
-from pipelines.train import scored_jobs, train_all
+from pipelines.train import walk
 from pipelines.workspace import Workspace
 
 Say = Callable[[str], None]
@@ -27,18 +27,18 @@ def demo(workspace: Workspace, say: Say, progress_bar: bool = False) -> tuple[di
     say(f"fetched   {len(fetched)} subjects from {config.data.bars.source}, {added} new rows")
     frozen = workspace.snapshot
     say(f"snapshot  {frozen.digest[:12]}, {frozen.rows} rows to {frozen.last}, {frozen.assumed:.0%} assumed")
-    trained = train_all(workspace.bench, scored_jobs(workspace.bench, workspace.spans), say, progress_bar)
-    comparison = compare(trained, config.baseline.name, workspace.spans, config.target.kind)
-    say(f"compared  {len(trained)} models on {comparison.origins} origins; validation chose {comparison.candidate}")
-    recorded = record(workspace.notebook, comparison, trained, frozen, workspace.now)
-    explained = explain(workspace.bench, trained, workspace.spans.validation, say)
+    walked = walk(workspace.bench, workspace.folds, say, progress_bar)
+    comparison = see(workspace, walked)
+    say(f"compared  {len(walked)} models on {comparison.origins} origins; validation chose {comparison.candidate}")
+    recorded = record(workspace.notebook, comparison, walked, frozen, workspace.now)
+    explained = explain(workspace.bench, [one.folds[0] for one in walked], workspace.spans.validation, say)
     drawn = recorded.figures | record_explained(workspace.notebook, recorded, comparison, explained)
-    promoted = promote(workspace.bench, trained, comparison, progress_bar)
-    say(f"promoted  {promoted.trained.name} version {promoted.champion.version}: {promoted.reason}")
+    promoted = promote(workspace, walked, comparison, progress_bar=progress_bar)
+    say(f"promoted  {promoted.name} version {promoted.champion.version}: {promoted.reason}")
     issued = [issue(workspace.engine, config, symbol, workspace.now) for symbol in config.target.symbols]
     for one in issued:
         say(f"issued    {one.symbol} from {one.origin} for {one.sessions[0]} to {one.sessions[-1]}")
-    baseline = next(one for one in trained if one.name == comparison.baseline)
+    baseline = next(one.last for one in walked if one.name == comparison.baseline)
     story = Story(config, frozen, workspace.universe, comparison, promoted, baseline, issued)
     page = report.write(story, drawn, workspace.home.reports)
     say(f"report    {page}")
@@ -60,11 +60,12 @@ def summary(story: Story, page: Path) -> dict[str, Any]:
 def champion(promoted: Promoted) -> dict[str, Any]:
     """The champion as plain values."""
     return {
-        "family": promoted.trained.family,
-        "name": promoted.trained.name,
+        "family": promoted.manifest.family,
+        "name": promoted.name,
         "version": promoted.champion.version,
         "digest": promoted.champion.digest,
         "reason": promoted.reason,
         "moved": promoted.moved,
-        "checks": promoted.champion.decision["checks"],
+        "passed": promoted.decision["passed"],
+        "checks": promoted.decision.get("checks", []),
     }

@@ -6,10 +6,9 @@
 A leaf that stands in two trees is trained once: its key says so.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 
 from forecaster.artifact import code_digest
 from forecaster.families import AnyFamily
@@ -17,7 +16,8 @@ from forecaster.families.base import Model, Spec, TrainedFamily
 from forecaster.families.pool import Pool, PoolFamily
 from forecaster.training.config import TrainingConfig
 from forecaster.training.fit import Task
-from forecaster.windows import Sample
+from forecaster.windows import Sample, Windows
+from pipelines.statement import Edges, Node
 
 
 @dataclass(frozen=True)
@@ -74,19 +74,43 @@ class Job:
         Arguments:
             data: Digest of snapshot, target, window and features.
         """
-        parts = {
-            "data": data,
-            "code": code_digest(),
-            "model": self.family.model_dump(mode="json"),
-            "training": self.training.model_dump(mode="json"),
-            "spans": [_edges(samples) for samples in (self.task.train, self.task.validation)],
-            "seed": self.seed,
-            "members": [member.key(data) for member in self.members],
-            "shares": self.shares,
-        }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return self.node.key(data, code_digest())
+
+    @property
+    def node(self) -> Node:
+        """It in plain values."""
+        return Node(
+            model=self.family,
+            training=self.training,
+            train=_edges(self.task.train),
+            validation=_edges(self.task.validation),
+            seed=self.seed,
+            members=tuple(member.node for member in self.members),
+            shares=self.shares,
+        )
+
+    @classmethod
+    def again(cls, node: Node, universe: Sequence[Windows]) -> "Job":
+        """What a node says, on windows cut anew.
+
+        Arguments:
+            universe: Windows of each of the target's symbols.
+        """
+        task = Task(_between(node.train, universe), _between(node.validation, universe))
+        members = tuple(cls.again(member, universe) for member in node.members)
+        return cls(node.model, node.training, task, node.seed, members, node.shares)
 
 
-def _edges(samples: Sequence[Sample]) -> list[list[str]]:
-    """First and last session of each sample's origins."""
-    return [[str(sample.windows.sessions[sample.origins[edge]]) for edge in (0, -1)] for sample in samples]
+def _edges(samples: Sequence[Sample]) -> Edges:
+    return tuple((_session(sample, 0), _session(sample, -1)) for sample in samples)
+
+
+def _session(sample: Sample, edge: int) -> date:
+    session: date = sample.windows.sessions[sample.origins[edge]].item()
+    return session
+
+
+def _between(edges: Edges, universe: Sequence[Windows]) -> tuple[Sample, ...]:
+    """The origins from edge to edge of each symbol; none at all where there are no edges."""
+    pairs = zip(universe, edges, strict=True) if edges else ()
+    return tuple(Sample(windows, windows.span(first, last + timedelta(days=1))) for windows, (first, last) in pairs)

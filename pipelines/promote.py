@@ -1,20 +1,50 @@
-"""Promote: put the candidate to the gate, refit what passed on the whole snapshot, and crown it."""
+"""Promote: put a recipe to the gate; what passes is refitted on the whole snapshot and crowned.
 
+Whether it passes or not, the challenge is written down, with what it spent and what the gate said. Where nobody is in
+charge yet and the candidate fails, the random walk is.
+"""
+
+import hashlib
+import json
 import logging
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date
 from typing import Any
 
-from forecaster.errors import ForecasterError
-from forecaster.gate import Decision, judge
+import numpy as np
+from sqlalchemy.exc import IntegrityError
+
+from forecaster import gate
+from forecaster.artifact import Manifest
+from forecaster.errors import ConfigError, ForecasterError, PromotionConflict
+from forecaster.gate import Decision, Evidence
 from forecaster.runtime import Runtime
+from forecaster.snapshot import read_snapshot
+from forecaster.store.artifacts import load_artifact
+from forecaster.store.challenges import (
+    Challenge,
+    add_challenge,
+    challenges,
+    count_recipes,
+    find_challenge,
+    spending,
+)
 from forecaster.store.champions import Champion, crown, find_champion
 from pipelines.compare import Comparison
-from pipelines.train import Bench, Trained, refit_job, train
+from pipelines.leaks import lines, search
+from pipelines.recipe import Recipe
+from pipelines.refresh import recipe_of, refresh
+from pipelines.scoring import Scored, Stage, versus
+from pipelines.train import Walked, refit_job, train, walk
+from pipelines.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
 JUDGED = (0.8, 0.95)
 """Central intervals whose coverage the gate asks for."""
+LEAK_ORIGINS = 24
+"""Sessions after which the facts are changed, to see whether anything before moves; `check-leaks` looks at more."""
 
 
 @dataclass(frozen=True)
@@ -22,65 +52,181 @@ class Promoted:
     """Who is champion after the gate has spoken."""
 
     champion: Champion
-    trained: Trained
-    """The refit that answers from now on."""
+    manifest: Manifest
+    """Of the artifact that answers from now on."""
+    decision: dict[str, Any]
+    """What the gate said, of whoever stood before it."""
     moved: bool
     """False where the same artifact was champion already."""
 
     @property
+    def name(self) -> str:
+        """Of the champion."""
+        return self.manifest.name
+
+    @property
     def reason(self) -> str:
-        """Why, in one line."""
-        return str(self.champion.decision["reason"])
+        """The decision, in one line."""
+        return str(self.decision["reason"])
 
 
-def promote(bench: Bench, trained: list[Trained], comparison: Comparison, progress_bar: bool = False) -> Promoted:
-    """Judge the candidate of a comparison; crown its refit, or the random walk's if it failed.
+def promote(
+    workspace: Workspace,
+    walked: Sequence[Walked],
+    comparison: Comparison,
+    name: str | None = None,
+    progress_bar: bool = False,
+) -> Promoted:
+    """Put one of a comparison's recipes to the gate; the one that validation chose if none is named.
+
+    A recipe that is in charge already is refreshed instead. A question that was put before gets the same answer, and
+    spends nothing.
 
     Raises:
+        ConfigError: The run has no such model, or the champion cannot be scored any more.
         PromotionConflict: Somebody else promoted in between; nothing has changed.
     """
-    target = bench.config.target.key
-    before = find_champion(bench.engine, target)
-    decision = _judge(trained, comparison)
-    name = comparison.candidate if decision.passed else comparison.baseline
-    chosen = next(one for one in trained if one.name == name)
-    refit = train(bench, refit_job(bench, chosen), progress_bar)
+    config, engine = workspace.config, workspace.engine
+    name = _required(name or comparison.candidate, comparison)
+    recipe, before = Recipe.of(config, name), find_champion(engine, config.target.key)
+    in_charge = None if before is None else recipe_of(before)
+    if before is not None and in_charge == recipe:
+        return _refreshed(workspace, before, progress_bar)
+    asked = [recipe.digest, in_charge.digest if in_charge else "", workspace.snapshot.digest, comparison.key]
+    key = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+    put = find_challenge(engine, key)
+    if put is not None and before is not None:
+        return Promoted(before, load_artifact(engine, before.digest).manifest, put.decision, moved=False)
+    evidence = _evidence(workspace, walked, comparison, name, before, in_charge, progress_bar)
+    decision = gate.judge(evidence)
+    record = _record(decision, evidence, comparison, recipe)
+    past = challenges(engine, config.target.key)
+    challenge = Challenge(
+        config.target.key, 1 + len(past), key, recipe.digest, evidence.alpha, decision.passed, record, workspace.now
+    )
+    return _decided(workspace, walked, comparison, challenge, before, progress_bar)
+
+
+def _required(name: str, comparison: Comparison) -> str:
+    known = [row.name for row in comparison.rows if row.name != comparison.baseline]
+    if name not in known:
+        raise ConfigError("promote", f"no model {name!r} to challenge with; the run has {', '.join(known)}")
+    return name
+
+
+def _decided(
+    workspace: Workspace,
+    walked: Sequence[Walked],
+    comparison: Comparison,
+    challenge: Challenge,
+    before: Champion | None,
+    progress_bar: bool,
+) -> Promoted:
+    """Write down what the gate said, and crown whom it said."""
+    engine, target = workspace.engine, challenge.target
+    if before is not None and not challenge.passed:
+        try:
+            with engine.begin() as connection:
+                add_challenge(connection, challenge)
+        except IntegrityError as error:
+            raise PromotionConflict(target) from error
+        log.info("refused", extra={"target": target, "reason": challenge.decision["reason"]})
+        return Promoted(before, load_artifact(engine, before.digest).manifest, challenge.decision, moved=False)
+    name = challenge.decision["candidate"] if challenge.passed else comparison.baseline
+    chosen = next(one for one in walked if one.name == name)
+    refit = train(workspace.bench, refit_job(workspace.bench, chosen.last), progress_bar)
     Runtime(refit.artifact)  # contract and golden forecast once more: what is crowned is what the store will hand out
-    moved = before is None or before.digest != refit.artifact.digest
-    after = before
-    if moved or after is None:
-        record = _record(decision, comparison)
-        after = crown(bench.engine, target, refit.artifact.digest, before, record, bench.now)
-    bench.notebook.crown(target, refit.run.tracking_id, refit.artifact.digest, after.version)
-    log.info("promoted", extra={"target": target, "champion": name, "version": after.version, "moved": moved})
-    return Promoted(after, refit, moved)
+    recipe = Recipe.of(workspace.config, name)
+    kind = "challenge" if challenge.passed else "fallback"
+    said = challenge.decision | {"kind": kind, "recipe": recipe.model_dump(mode="json")}
+    after = crown(engine, target, refit.artifact.digest, before, said, workspace.now, challenge)
+    workspace.notebook.crown(target, refit.run.tracking_id, refit.artifact.digest, after.version)
+    log.info("promoted", extra={"target": target, "champion": name, "version": after.version})
+    return Promoted(after, refit.artifact.manifest, challenge.decision, moved=True)
 
 
-def _judge(trained: list[Trained], comparison: Comparison) -> Decision:
-    name = comparison.candidate
-    coverage = {interval: comparison.coverage[name][interval] for interval in JUDGED}
-    fault = _fault(next(one for one in trained if one.name == name))
-    return judge(name, comparison.skills[name], coverage, fault)
+def _refreshed(workspace: Workspace, before: Champion, progress_bar: bool) -> Promoted:
+    after = refresh(workspace, progress_bar)
+    manifest = load_artifact(workspace.engine, after.digest).manifest
+    return Promoted(after, manifest, after.decision, moved=after.digest != before.digest)
 
 
-def _fault(trained: Trained) -> str | None:
+def _evidence(
+    workspace: Workspace,
+    walked: Sequence[Walked],
+    comparison: Comparison,
+    name: str,
+    before: Champion | None,
+    in_charge: Recipe | None,
+    progress_bar: bool,
+) -> Evidence:
+    """What the gate wants to know, the champion's recipe scored on the same years first."""
+    config, mine = workspace.config, comparison.scored[name]
+    skills, copies = {"the random walk": comparison.skills[name]}, None
+    if before is not None and in_charge is not None and in_charge.model != config.baseline:
+        rival = f"champion {in_charge.model.name}"
+        theirs = _score_champion(workspace, in_charge, progress_bar)
+        skills[rival] = versus(mine, theirs)
+        copies = rival if _same(mine, theirs) else None
+    elif _same(mine, comparison.scored[comparison.baseline]):
+        copies = "the random walk"
+    first, last = (date.fromisoformat(day) for day in (comparison.first, comparison.last))
+    verdict = search(config, read_snapshot(workspace.home.snapshots, workspace.snapshot.digest), LEAK_ORIGINS)
+    spent = spending(workspace.engine, config.target.key)
+    windows = workspace.universe[0]
+    return Evidence(
+        candidate=name,
+        skills=skills,
+        coverage={interval: comparison.coverage[name][interval] for interval in JUDGED},
+        alpha=gate.allowance(spent, workspace.now),
+        recipes=count_recipes(workspace.engine, config.target.key, first, last),
+        behind=int((windows.sessions > mine.days[-1]).sum()) - config.target.horizon,
+        leak=lines(verdict)[0] if verdict.leaks else None,
+        artifact_fault=_fault(next(one for one in walked if one.name == name)),
+        constant=mine.still,
+        copies=copies,
+    )
+
+
+def _score_champion(workspace: Workspace, recipe: Recipe, progress_bar: bool) -> Scored:
+    """The champion's recipe, walked through the same years on the same snapshot."""
+    if recipe.features != workspace.config.features.digest:
+        problem = "they changed since the champion came, so it cannot be scored; put them back, or roll it back"
+        raise ConfigError("[features] modules", problem)
+    theirs = replace(workspace, config=recipe.within(workspace.config))
+    done = walk(theirs.bench, theirs.folds, log.info, progress_bar)
+    return Stage.test(theirs.folds, theirs.config.target.kind).score(done[-1])
+
+
+def _same(mine: Scored, theirs: Scored) -> bool:
+    ours, others = mine.raw.crps, theirs.raw.crps
+    return ours.shape == others.shape and bool(np.allclose(ours, others, rtol=0, atol=1e-9))
+
+
+def _fault(walked: Walked) -> str | None:
     try:
-        Runtime(trained.artifact)
+        for trained in walked.folds:
+            Runtime(trained.artifact)
     except ForecasterError as error:
         return str(error)
     return None
 
 
-def _record(decision: Decision, comparison: Comparison) -> dict[str, Any]:
-    """What the promotion stores: the gate's words and the figures it saw."""
+def _record(decision: Decision, evidence: Evidence, comparison: Comparison, recipe: Recipe) -> dict[str, Any]:
+    """What is stored: the gate's words and the figures it saw."""
     return {
         "candidate": decision.candidate,
         "passed": decision.passed,
         "reason": decision.reason,
         "checks": [asdict(check) for check in decision.checks],
+        "skills": {rival: asdict(found) for rival, found in evidence.skills.items()},
+        "alpha": evidence.alpha,
+        "recipes": evidence.recipes,
         "comparison": comparison.key,
         "origins": comparison.origins,
         "first": comparison.first,
         "last": comparison.last,
         "models_compared": len(comparison.rows),
+        "recipe": recipe.model_dump(mode="json"),
+        "kind": "challenge",
     }

@@ -68,7 +68,7 @@ def _fan(story: Story) -> Figure:
     walk: Floats = Runtime(story.baseline.artifact).quantiles(windows.contexts(np.array([last])))[0]
     return figures.fan_chart(
         issued.symbol,
-        f"champion: {story.promoted.trained.name}",
+        f"champion: {story.promoted.name}",
         (windows.sessions[shown], windows.close[shown]),
         issued.sessions,
         np.array(issued.price_quantiles),

@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from sqlalchemy import Engine
 
 from forecaster.calendars import Calendar
-from forecaster.contract import Target
+from forecaster.contract import Target, WindowSpec
 from forecaster.errors import ConfigError, DataStale, Delisted, NoHistory
 from forecaster.facts import Facts
 from forecaster.features import compute, subjects
@@ -18,9 +19,23 @@ from forecaster.snapshot import path_of, read_snapshot, write_snapshot
 from forecaster.store import visits
 from forecaster.store.history import count_assumed, find_instrument, read_facts
 from forecaster.windows import Windows
-from pipelines.config import DataConfig, RunConfig
+from pipelines.config import DataConfig
+from pipelines.plugins import FeaturesConfig
 
 _AHEAD = timedelta(days=400)  # sessions that a calendar must know beyond the last bar
+
+
+class Reads(Protocol):
+    """How facts are read: what of a run decides its windows."""
+
+    @property
+    def target(self) -> Target: ...
+
+    @property
+    def window(self) -> WindowSpec: ...
+
+    @property
+    def features(self) -> FeaturesConfig: ...
 
 
 @dataclass(frozen=True)
@@ -106,13 +121,13 @@ def say_holes(windows: Windows) -> str:
     )
 
 
-def load_universe(folder: Path, digest: str, config: RunConfig) -> tuple[Windows, ...]:
+def load_universe(folder: Path, digest: str, config: Reads) -> tuple[Windows, ...]:
     """The windows of a run, one of each of the target's symbols, from a snapshot and nothing else."""
     facts = read_snapshot(folder, digest)
     return tuple(windows_of(facts, config, symbol) for symbol in config.target.symbols)
 
 
-def windows_of(facts: Facts, config: RunConfig, symbol: str, seen: np.datetime64 | None = None) -> Windows:
+def windows_of(facts: Facts, config: Reads, symbol: str, seen: np.datetime64 | None = None) -> Windows:
     """Facts -> panel -> channels -> windows: the one way, for training, comparison and issue alike.
 
     Arguments:
@@ -127,7 +142,7 @@ def windows_of(facts: Facts, config: RunConfig, symbol: str, seen: np.datetime64
     return Windows.of(channels, window, target.horizon, target.kind, target.number(symbol))
 
 
-def calendar_of(facts: Facts, config: RunConfig, symbol: str) -> Calendar:
+def calendar_of(facts: Facts, config: Reads, symbol: str) -> Calendar:
     """The target's venue, from a symbol's first row to a year past its last.
 
     Raises:

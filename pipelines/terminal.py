@@ -9,6 +9,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 if TYPE_CHECKING:  # showing a result must not wake what made it
+    from forecaster.store.challenges import Challenge
     from pipelines.compare import Comparison, Row
     from pipelines.fetch import Fetched
     from pipelines.issue import Issued
@@ -163,6 +164,18 @@ def fetched(found: Sequence["Fetched"]) -> Table:
         counts = (one.inserted, one.revised, one.quarantined, len(one.missing_sessions))
         span = (one.first or "-", one.last or "-", one.stale_since or "-")
         table.add_row(one.subject, one.status, *map(str, counts), *span)
+    return table
+
+
+def challenges(past: Sequence["Challenge"]) -> Table:
+    """Every challenge, the newest first."""
+    table = _table("Challenges", ("when", "candidate", "passed", "alpha", "recipes seen", "failed on"))
+    for one in past:
+        failed = [check["question"] for check in one.decision["checks"] if not check["passed"]]
+        seen = str(one.decision["recipes"])
+        passed = "yes" if one.passed else "no"
+        name = one.decision["candidate"]
+        table.add_row(f"{one.created_at:%Y-%m-%d %H:%M}", name, passed, f"{one.alpha:.2g}", seen, ", ".join(failed))
     return table
 
 

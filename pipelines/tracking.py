@@ -1,12 +1,13 @@
 """The only room that imports mlflow: the notebook and registry people look at. Nothing needs it to answer.
 
 One experiment a target. A training is a run with its parameters, metrics by epoch, the data's digest, figures and the
-ONNX model; a comparison is a run with the leaderboard, and its figures of merit also stand at each model's own run.
+ONNX model; a comparison is a run with the leaderboard, and below it one run a model and one a seed with their merits.
 """
 
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,6 +32,17 @@ from forecaster.components import width
 
 CHAMPION = "champion"
 _LONGEST = 6000  # characters of a parameter, the backend's limit
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model of a comparison."""
+
+    name: str
+    tags: dict[str, str]
+    metrics: dict[str, float]
+    seeds: dict[int, dict[str, float]]
+    """Metrics of each single fit, where several are pooled."""
 
 
 class Notebook:
@@ -104,29 +116,39 @@ class Notebook:
     def log_comparison(
         self,
         key: str,
-        snapshot: str,
-        rows: Mapping[str, Mapping[str, float]],
+        tags: Mapping[str, str],
+        entries: Sequence[Entry],
         leaderboard: Mapping[str, Any],
         figures: Mapping[str, Figure],
         now_ms: int,
-    ) -> str:
-        """A comparison as a run, once for each key; its id.
+    ) -> tuple[str, dict[str, str]]:
+        """A comparison as a run, with one below it for each model and one below that for each seed; once for each key.
 
-        Arguments:
-            rows: Figures of merit by the run id of each model's training.
+        Returns:
+            Its id, and the id of each model's run by the model's name.
         """
-        found = self._client.search_runs([self._experiment], f"tags.comparison = '{key}'", max_results=1)
-        if found:
-            return str(found[0].info.run_id)
-        tags = {"comparison": key, "snapshot": snapshot}
-        run_id = str(self._client.create_run(self._experiment, run_name="comparison", tags=tags).info.run_id)
+        run_id = self.open(key, "comparison")
+        children = {entry.name: self.open(f"{key} {entry.name}", entry.name, run_id) for entry in entries}
+        if self._client.get_run(run_id).info.status == "FINISHED":
+            return run_id, children
+        for name, value in {"comparison": key, **tags}.items():
+            self._client.set_tag(run_id, name, value)
+        for entry in entries:
+            self._log_entry(children[entry.name], {**entry.tags, **tags}, entry.metrics, now_ms)
+            for seed, metrics in entry.seeds.items():
+                name = f"{entry.name} seed {seed}"
+                below = self.open(f"{key} {name}", name, children[entry.name])
+                self._log_entry(below, {**entry.tags, **tags, "seed": str(seed)}, metrics, now_ms)
         self._client.log_dict(run_id, dict(leaderboard), "leaderboard.json")
         self._log_figures(run_id, figures)
-        for child, figures_of_merit in rows.items():
-            self._log(child, [Metric(name, value, now_ms, 0) for name, value in figures_of_merit.items()], [])
-            self._client.set_tag(child, "comparison_run", run_id)
         self._client.set_terminated(run_id)
-        return run_id
+        return run_id, children
+
+    def _log_entry(self, run_id: str, tags: Mapping[str, str], metrics: Mapping[str, float], now_ms: int) -> None:
+        for name, value in tags.items():
+            self._client.set_tag(run_id, name, value)
+        self._log(run_id, [Metric(name, value, now_ms, 0) for name, value in metrics.items()], [])
+        self._client.set_terminated(run_id)
 
     def log_trial(
         self, run_id: str, values: Mapping[str, str], skills: Sequence[float], tags: Mapping[str, str], now_ms: int
@@ -182,8 +204,12 @@ class Notebook:
         for other, values in metrics.items():
             self._log(other, [Metric(name, value, 0, 0) for name, value in values.items()], [])
 
-    def crown(self, target: str, run_id: str, digest: str, version: int) -> None:
-        """Mirror the store's champion: register its model once and point the alias at it."""
+    def crown(self, target: str, run_id: str | None, digest: str, version: int) -> None:
+        """Mirror the store's champion: register its model once and point the alias at it.
+
+        Arguments:
+            run_id: Of its training; None for one that was champion before.
+        """
         known = self._client.search_registered_models(f"name = '{target}'")
         if not known:
             self._client.create_registered_model(target)

@@ -22,6 +22,7 @@ from pipelines import figures
 from pipelines.config import RunConfig
 from pipelines.jobs import Job
 from pipelines.snapshot import say_holes
+from pipelines.statement import Statement
 from pipelines.tracking import Notebook
 from pipelines.workers import Made, Order, Workers, carry_out
 
@@ -57,6 +58,36 @@ class Trained:
     def seeds(self) -> tuple["Trained", ...]:
         """The fits of a model's seeds, where it has several."""
         return tuple(member for member in self.members if member.job.family == self.job.family)
+
+
+@dataclass(frozen=True)
+class Walked:
+    """A model trained anew for each fold, as its recipe says."""
+
+    folds: tuple[Trained, ...]
+
+    @property
+    def last(self) -> Trained:
+        """The newest refit."""
+        return self.folds[-1]
+
+    @property
+    def name(self) -> str:
+        return self.last.name
+
+    @property
+    def family(self) -> str:
+        return self.last.family
+
+    @property
+    def seconds(self) -> float:
+        """What all refits took."""
+        return sum(trained.seconds for trained in self.folds)
+
+    @property
+    def seeds(self) -> tuple["Walked", ...]:
+        """Each seed through all folds, where there are several."""
+        return tuple(Walked(seed) for seed in zip(*(trained.seeds for trained in self.folds), strict=True))
 
 
 @dataclass(frozen=True)
@@ -116,6 +147,30 @@ def require(bench: Bench, jobs: Iterable[Job]) -> list[Trained]:
     if missing:
         raise NotTrained(missing)
     return [trained for _, trained in found if trained is not None]
+
+
+def walk(bench: Bench, folds: Sequence[Spans], say: Say, progress_bar: bool = False) -> list[Walked]:
+    """Train every model of the run on every fold."""
+    return _by_model(train_all(bench, walk_jobs(bench, folds), say, progress_bar), len(folds))
+
+
+def require_walk(bench: Bench, folds: Sequence[Spans]) -> list[Walked]:
+    """Every model of the run, trained on every fold before.
+
+    Raises:
+        NotTrained: Some are not.
+    """
+    return _by_model(require(bench, walk_jobs(bench, folds)), len(folds))
+
+
+def walk_jobs(bench: Bench, folds: Sequence[Spans]) -> list[Job]:
+    """The run's models on every fold, fold after fold."""
+    return [job for spans in folds for job in scored_jobs(bench, spans)]
+
+
+def _by_model(trained: Sequence[Trained], folds: int) -> list[Walked]:
+    count = len(trained) // folds
+    return [Walked(tuple(trained[number::count])) for number in range(count)]
 
 
 def scored_jobs(bench: Bench, spans: Spans) -> list[Job]:
@@ -212,7 +267,8 @@ def _order(bench: Bench, job: Job, progress_bar: bool) -> Order:
 def _record(bench: Bench, job: Job, made: Made, jobs: Sequence[Job]) -> None:
     """Keep what was made, in the notebook and in the store."""
     run_id = _note(bench, job, made, jobs)
-    run = Run(bench.key(job), made.artifact.digest, run_id, made.seconds)
+    statement = Statement.of(job.node, bench.snapshot, bench.config).record()
+    run = Run(bench.key(job), made.artifact.digest, run_id, made.seconds, statement)
     with bench.engine.begin() as connection:
         add_artifact(connection, made.artifact, bench.now)
         add_run(connection, run, made.tensors, bench.now)

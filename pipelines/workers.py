@@ -115,7 +115,7 @@ class Workers:
                 yield one, function(one)
             return
         if self._pool is None:  # to start one costs seconds: torch and lightning are imported anew
-            self._pool = ProcessPoolExecutor(self.count, get_context("spawn"), _begin)
+            self._pool = ProcessPoolExecutor(self.count, get_context("spawn"), begin)
         waiting = {self._pool.submit(function, one): one for one in asked}
         try:
             for done in as_completed(waiting):
@@ -125,7 +125,7 @@ class Workers:
                 future.cancel()
 
 
-def _begin() -> None:
+def begin() -> None:
     """A worker keeps quiet, and does not outlive who started it, however that ended."""
     hush()
     Thread(target=_follow, daemon=True).start()

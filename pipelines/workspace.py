@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from forecaster.store.database import connect, migrate
-from forecaster.windows import Spans, Windows, split
+from forecaster.windows import Spans, Windows, walk
 from pipelines.config import RunConfig
 from pipelines.home import Home
 from pipelines.snapshot import Snapshot, load_universe, require_venue, snapshot
@@ -21,7 +21,7 @@ from pipelines.sources.base import Surroundings
 if TYPE_CHECKING:
     from pipelines.fetch import Fetcher
     from pipelines.tracking import Notebook
-    from pipelines.train import Bench, Trained
+    from pipelines.train import Bench, Walked
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,15 @@ class Workspace:
         return load_universe(self.home.snapshots, self.snapshot.digest, self.config)
 
     @cached_property
-    def spans(self) -> Spans:
-        """Training, validation and test origins."""
+    def folds(self) -> tuple[Spans, ...]:
+        """Training, validation and test origins, one a refit."""
         dates = self.config.split
-        return split(self.universe, dates.validation_from, dates.test_from, dates.test_until)
+        return walk(self.universe, dates.validation_from, dates.test_from, dates.test_until, dates.refit_every)
+
+    @property
+    def spans(self) -> Spans:
+        """The first fold: nothing in its training and validation years is a test year."""
+        return self.folds[0]
 
     @cached_property
     def notebook(self) -> "Notebook":
@@ -95,12 +100,12 @@ class Workspace:
             self.home.checkpoints, Workers(self.workers),
         )  # fmt: skip
 
-    def trained(self) -> "list[Trained]":
-        """Every model of the run, trained before.
+    def walked(self) -> "list[Walked]":
+        """Every model of the run, trained before on every fold.
 
         Raises:
             NotTrained: Some are not.
         """
-        from pipelines.train import require, scored_jobs
+        from pipelines.train import require_walk
 
-        return require(self.bench, scored_jobs(self.bench, self.spans))
+        return require_walk(self.bench, self.folds)

@@ -45,7 +45,10 @@ KINDS: dict[type[ForecasterError], Kind] = {
     errors.ConfigError: Kind(500, "misconfigured", "Misconfigured"),
     errors.HomeUnwritable: Kind(500, "home-unwritable", "The service cannot write to its disk"),
     errors.SnapshotError: Kind(500, "snapshot", "A snapshot cannot be read"),
+    errors.RunError: Kind(500, "run", "A run cannot be trained again"),
     errors.NotTrained: Kind(500, "not-trained", "A model is not trained"),
+    errors.NothingBefore: Kind(500, "nothing-before", "No earlier champion"),
+    errors.RefreshRefused: Kind(500, "refresh-refused", "Refit not sound"),
     errors.PromotionConflict: Kind(500, "promotion-conflict", "Promoted in between"),
 }
 """The table; a class is answered as its nearest ancestor in it."""

@@ -2,13 +2,18 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine, Row, insert, or_, select
 
 from forecaster.artifact import Artifact, serialise
-from forecaster.errors import ArtifactMissing, NotTrained
+from forecaster.errors import ArtifactMissing, NotTrained, RunError
 from forecaster.store.database import reading
 from forecaster.store.schema import artifact, run, weights
+
+SHORTEST = 6
+"""Characters that a run must be named by."""
+_NAMES = "a run is named by its key, its MLflow run id or its artifact's digest"
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,8 @@ class Run:
     tracking_id: str
     """Run in MLflow."""
     train_seconds: float
+    statement: dict[str, Any] | None = None
+    """All that decides the outcome, to train it again; None in a store that is older than statements."""
 
 
 def add_artifact(connection: Connection, made: Artifact, now: datetime) -> None:
@@ -71,7 +78,32 @@ def find_run(engine: Engine, key: str) -> Run | None:
     """The finished training with that key, if there is one."""
     with reading(engine).connect() as connection:
         row = connection.execute(select(run).where(run.c.key == key)).one_or_none()
-    return None if row is None else Run(row.key, row.digest, row.tracking_id, row.train_seconds)
+    return None if row is None else _run(row)
+
+
+def require_run(engine: Engine, name: str) -> Run:
+    """The one run of that name: a key or an artifact's digest, or how one begins, or an MLflow run id.
+
+    Raises:
+        RunError: None or several are called so.
+    """
+    if len(name) < SHORTEST:
+        raise RunError(name, f"too short for a name; write at least {SHORTEST} characters; {_NAMES}")
+    whole = or_(run.c.key == name, run.c.tracking_id == name)
+    begun = or_(run.c.key.startswith(name, autoescape=True), run.c.digest.startswith(name, autoescape=True))
+    with reading(engine).connect() as connection:
+        found = connection.execute(select(run).where(whole)).all()
+        found = found or connection.execute(select(run).where(begun).order_by(run.c.key)).all()
+    if len(found) == 1:
+        return _run(found[0])
+    if not found:
+        raise RunError(name, f"nothing here is called so; {_NAMES}; `forecaster train --json` prints the last two")
+    keys = ", ".join(row.key[:12] for row in found[:5]) + (", ..." if len(found) > 5 else "")
+    raise RunError(name, f"{len(found)} runs are called so; choose one by its key: {keys}")
+
+
+def _run(row: Row[Any]) -> Run:
+    return Run(row.key, row.digest, row.tracking_id, row.train_seconds, row.statement)
 
 
 def load_start(engine: Engine, digest: str) -> bytes:

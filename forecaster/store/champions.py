@@ -8,6 +8,7 @@ from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from forecaster.errors import ArtifactMissing, NoChampion, PromotionConflict
+from forecaster.store.challenges import Challenge, add_challenge
 from forecaster.store.database import reading
 from forecaster.store.schema import artifact, champion, promotion
 
@@ -57,9 +58,18 @@ def all_champions(engine: Engine) -> list[Champion]:
 
 
 def crown(
-    engine: Engine, target: str, digest: str, expected: Champion | None, decision: dict[str, Any], now: datetime
+    engine: Engine,
+    target: str,
+    digest: str,
+    expected: Champion | None,
+    decision: dict[str, Any],
+    now: datetime,
+    challenge: Challenge | None = None,
 ) -> Champion:
     """Make `digest` the champion if `expected` is still in charge: one conditional statement, one transaction.
+
+    Arguments:
+        challenge: Written down with it, if a challenge led here.
 
     Raises:
         PromotionConflict: Somebody else was faster; nothing has changed.
@@ -86,6 +96,27 @@ def crown(
                 if moved.rowcount != 1:
                     raise PromotionConflict(target)
             connection.execute(insert(promotion).values(record))
+            if challenge is not None:
+                add_challenge(connection, challenge)
     except IntegrityError as error:
         raise PromotionConflict(target) from error
     return Champion(target, digest, version, decision, now)
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """One move of a target's champion."""
+
+    target: str
+    version: int
+    digest: str
+    previous: str | None
+    decision: dict[str, Any]
+    created_at: datetime
+
+
+def promotions(engine: Engine, target: str) -> list[Promotion]:
+    """Every move of a target's champion, the newest first."""
+    query = select(promotion).where(promotion.c.target == target).order_by(promotion.c.version.desc())
+    with reading(engine).connect() as connection:
+        return [Promotion(*row) for row in connection.execute(query)]

@@ -58,6 +58,18 @@ def issued(engine: Engine, target: str, symbol: str, origin: date, digest: str) 
         return [Entry(**{key: value for key, value in row._mapping.items() if key != "id"}) for row in rows]
 
 
+def all_issued(engine: Engine, symbol: str) -> list[list[Entry]]:
+    """Every forecast of a symbol as it was issued, oldest origin first, each by horizon."""
+    query = select(forecast).where(forecast.c.symbol == symbol)
+    order = forecast.c.origin, forecast.c.issued_at, forecast.c.target, forecast.c.digest, forecast.c.horizon
+    found: dict[tuple[str, date, str], list[Entry]] = {}
+    with reading(engine).connect() as connection:
+        for row in connection.execute(query.order_by(*order)):
+            entry = Entry(**{key: value for key, value in row._mapping.items() if key != "id"})
+            found.setdefault((entry.target, entry.origin, entry.digest), []).append(entry)
+    return list(found.values())
+
+
 def latest(engine: Engine, symbol: str) -> list[Entry]:
     """The forecast of a symbol from its newest origin, by horizon; empty where none was issued.
 

@@ -3,7 +3,7 @@
 Instants are UTC. `known_at` is when the world could know a row, `recorded_at` when we wrote it; `assumed` says that
 the first is a rule's word (settled close, ex-date, publication lag), not something that we or an archive saw. A row of
 any table but `instrument` and `champion` is never changed; triggers refuse it for market data, the ledger and the
-promotions. `champion` is the one pointer, moved by compare-and-set on its version.
+promotions, looks and challenges. `champion` is the one pointer, moved by compare-and-set on its version.
 """
 
 from datetime import UTC, datetime
@@ -127,6 +127,7 @@ run = Table(
     Column("tracking_id", String(64), nullable=False),
     Column("train_seconds", Float(53), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("statement", JSON),  # all that decides the outcome, to train it again; NULL in rows older than this column
 )
 
 weights = Table(
@@ -143,6 +144,30 @@ promotion = Table(
     Column("version", Integer, primary_key=True),
     Column("digest", String(64), ForeignKey("artifact.digest"), nullable=False),
     Column("previous", String(64)),
+    Column("decision", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+look = Table(
+    "look",
+    metadata,
+    Column("target", String(64), primary_key=True),
+    Column("recipe", String(64), primary_key=True),
+    Column("first", Date, primary_key=True),  # of the test origins whose scores were seen
+    Column("last", Date, primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("seen_at", UtcDateTime, primary_key=True),
+)
+
+challenge = Table(
+    "challenge",
+    metadata,
+    Column("target", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("key", String(64), nullable=False, unique=True),  # candidate, rivals and origins
+    Column("recipe", String(64), nullable=False),
+    Column("alpha", Float(53), nullable=False),  # what it spent of the year's false promotions
+    Column("passed", Boolean, nullable=False),
     Column("decision", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
 )

@@ -47,10 +47,16 @@ def add_visit(connection: Connection, entry: Visit) -> None:
 
 
 def last_visit(
-    engine: Engine, subject: str, statuses: Iterable[Status] | None = None, source: str | None = None
+    engine: Engine,
+    subject: str,
+    statuses: Iterable[Status] | None = None,
+    source: str | None = None,
+    until: datetime | None = None,
 ) -> Visit | None:
-    """The newest visit about a subject, of these statuses and of this source if they are named."""
+    """The newest visit about a subject (by `until`), of these statuses and of this source if they are named."""
     query = select(visit).where(visit.c.subject == subject)
+    if until is not None:
+        query = query.where(visit.c.asked_at <= until)
     if statuses is not None:
         query = query.where(visit.c.status.in_(list(statuses)))
     if source is not None:

@@ -7,6 +7,8 @@ from pipelines.figures.gates import gates
 from pipelines.figures.importance import importance
 from pipelines.figures.lags import lag_weights
 from pipelines.figures.memory import gradient_through_time, memory
+from pipelines.figures.study import study
+from pipelines.figures.trading import trading
 from pipelines.figures.training import learning_curves, training_curves
 
 __all__ = [
@@ -22,5 +24,7 @@ __all__ = [
     "learning_curves",
     "memory",
     "pit",
+    "study",
+    "trading",
     "training_curves",
 ]

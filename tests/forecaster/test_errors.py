@@ -33,6 +33,7 @@ FACTS: dict[type[ForecasterError], tuple[object, ...]] = {
     errors.StoreOutdated: (None, "0001"),
     errors.ForecastMissing: ("T",),
     errors.NotTrained: (["lstm", "gru"],),
+    errors.RunError: ("abcdef", "2 runs are called so; choose one by its key: abcdef12, abcdef34"),
     errors.NoChampion: ("T-return-5",),
     errors.PromotionConflict: ("T-return-5",),
 }

@@ -1,14 +1,29 @@
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.integrate import quad
 from scipy.special import ndtri
 from scipy.stats import norm
 
 from forecaster.contract import LEVELS, MEDIAN
-from forecaster.scores import INTERVALS, Scores, covered, crps, pinball
+from forecaster.curve import inverse
+from forecaster.scores import (
+    INTERVALS,
+    TAILS,
+    Scores,
+    covered,
+    crps,
+    direction,
+    expected,
+    interval_score,
+    mase,
+    pinball,
+    scale,
+)
 
 returns = st.floats(-0.2, 0.2).map(lambda number: round(number, 4))
 forecasts = st.lists(
@@ -55,12 +70,83 @@ def test_coverage_agrees_with_a_plain_loop(drawn, interval):
         assert found[row, 0] == (1.0 if low <= outcome <= high else 0.0)
 
 
-@pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
+@settings(max_examples=30)
+@given(forecasts, st.sampled_from(INTERVALS))
+def test_the_interval_score_agrees_with_a_plain_loop(drawn, interval):
+    found = interval_score(*arrays(drawn), interval)
+    alpha = {0.5: 0.5, 0.8: 0.2, 0.9: 0.1, 0.95: 0.05}[interval]
+    for row, (quantiles, outcome) in enumerate(drawn):
+        low, high = quantiles[LEVELS.index(alpha / 2)], quantiles[LEVELS.index(round(1 - alpha / 2, 3))]
+        score = high - low
+        if outcome < low:
+            score += 2 / alpha * (low - outcome)
+        if outcome > high:
+            score += 2 / alpha * (outcome - high)
+        assert found[row, 0] == pytest.approx(score, abs=1e-13)
+
+
+@settings(max_examples=30)
+@given(forecasts)
+def test_the_interval_score_is_the_pinball_loss_of_its_ends(drawn):
+    losses = pinball(*arrays(drawn))
+    ends = losses[..., LEVELS.index(0.1)] + losses[..., LEVELS.index(0.9)]
+    np.testing.assert_allclose(interval_score(*arrays(drawn), 0.8), 2 / 0.2 * ends, atol=1e-14)
+
+
+@settings(max_examples=30)
+@given(forecasts)
+def test_direction_agrees_with_a_plain_loop(drawn):
+    found = direction(*arrays(drawn))
+    for row, (quantiles, outcome) in enumerate(drawn):
+        median = quantiles[12]
+        if median == 0 or outcome == 0:
+            assert found[row, 0] == 0.5
+        else:
+            assert found[row, 0] == (1.0 if (median > 0) == (outcome > 0) else 0.0)
+
+
+def test_a_forecast_of_no_change_is_right_half_of_the_time():
+    outcomes = np.array([[0.01], [-0.02], [0.0]])
+    assert direction(np.zeros((3, 1, 25)), outcomes).tolist() == [[0.5], [0.5], [0.5]]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_expected_change_is_the_integral_of_the_curve(seed):
+    quantiles = np.sort(np.random.default_rng(seed).standard_t(3, 25))
+    parts = [(0.0, LEVELS[0]), *pairwise(LEVELS), (LEVELS[-1], 1.0)]
+    exact = sum(quad(lambda level: float(inverse(quantiles, np.array(level))), *part)[0] for part in parts)
+    assert expected(quantiles[None, None])[0, 0] == pytest.approx(exact, rel=1e-6)
+
+
+def test_the_expected_change_of_a_symmetric_forecast_is_its_middle():
+    assert expected(0.3 + ndtri(np.array(LEVELS))) == pytest.approx(0.3)
+    assert expected(np.full((2, 3, 25), -0.1)).shape == (2, 3)
+
+
+def test_mase_agrees_with_a_plain_loop():
+    rng = np.random.default_rng(0)
+    trained_on, outcomes, medians = rng.normal(0, [0.01, 0.03], (50, 2)), *rng.normal(0, 0.02, (2, 20, 2))
+    quantiles = np.repeat(medians[..., None], 25, axis=-1)
+    found = mase(Scores.of(quantiles, outcomes).absolute_error, scale(trained_on)).mean()
+    total = 0.0
+    for step in range(2):
+        change = sum(abs(trained_on[n, step]) for n in range(50)) / 50
+        total += sum(abs(outcomes[n, step] - medians[n, step]) / change for n in range(20)) / 20
+    assert found == pytest.approx(total / 2)
+
+
+def test_no_change_has_a_mase_of_one_where_nothing_changes_about_the_series():
+    outcomes = np.random.default_rng(0).normal(0, 0.01, (100, 3))
+    found = Scores.of(np.zeros((100, 3, 25)), outcomes)
+    assert mase(found.absolute_error, scale(outcomes)).mean(axis=0) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("width", [0.5, 1.0, 3.0])
 @pytest.mark.parametrize("z", [-2.0, -0.7, 0.0, 0.3, 1.5])
-def test_crps_of_a_normal_is_close_to_its_closed_form(scale, z):
-    quantiles = (0.1 + scale * ndtri(np.array(LEVELS)))[None, None]
-    outcome = np.array([[0.1 + scale * z]])
-    exact = scale * (z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / math.sqrt(math.pi))
+def test_crps_of_a_normal_is_close_to_its_closed_form(width, z):
+    quantiles = (0.1 + width * ndtri(np.array(LEVELS)))[None, None]
+    outcome = np.array([[0.1 + width * z]])
+    exact = width * (z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / math.sqrt(math.pi))
     assert crps(quantiles, outcome)[0, 0] == pytest.approx(exact, rel=0.02)
 
 
@@ -94,6 +180,12 @@ def test_scores_hold_all_figures_of_one_model():
         for step in range(3):
             error = 100 * abs(outcomes[row, step] - quantiles[row, step, LEVELS.index(0.5)])
             assert found.absolute_error[row, step] == pytest.approx(error)
+            assert found.squared_error[row, step] == pytest.approx(error**2)
+            for level in TAILS:
+                miss = 100 * (outcomes[row, step] - quantiles[row, step, LEVELS.index(level)])
+                assert found.tails[level][row, step] == pytest.approx(max(level * miss, (level - 1) * miss))
+    assert (found.direction == direction(quantiles, outcomes)).all()
+    assert (found.interval_score[0.9] == 100 * interval_score(quantiles, outcomes, 0.9)).all()
     for place in range(25):
         below = [outcomes[n, h] <= quantiles[n, h, place] for n in range(7) for h in range(3)]
         assert found.below[place] == pytest.approx(sum(below) / 21)
@@ -106,6 +198,9 @@ def test_losses_of_a_level_are_in_its_own_unit():
     percent, plain = (Scores.of(quantiles, outcomes, unit=unit) for unit in (100.0, 1.0))
     assert (plain.crps == crps(quantiles, outcomes)).all()
     np.testing.assert_allclose(percent.absolute_error, 100 * plain.absolute_error)
+    np.testing.assert_allclose(percent.squared_error, 100**2 * plain.squared_error)
+    np.testing.assert_allclose(percent.interval_score[0.8], 100 * plain.interval_score[0.8])
+    assert (percent.direction == plain.direction).all()
     assert (plain.below == percent.below).all()
 
 

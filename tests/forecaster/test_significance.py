@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from forecaster.significance import Rate, bandwidth, diebold_mariano, holm, rate, skill, standard_error
+from forecaster.significance import Rate, bandwidth, diebold_mariano, holm, ic, rate, skill, standard_error
 
 
 def moving_average(rng: np.random.Generator, count: int, order: int) -> np.ndarray:
@@ -121,6 +121,60 @@ def test_skill_and_its_test_point_the_same_way():
     assert better.p < 0.001
     assert worse.skill < -0.1
     assert worse.p > 0.999
+
+
+def test_skill_at_one_horizon_weighs_the_overlap_it_is_told_of():
+    scores, reference = (losses[:, :1] for losses in paired(np.random.default_rng(0), 300, 0.1))
+    found = skill(scores, reference, overlap=20)
+    gain = (reference - scores)[:, 0] / reference.mean()
+    assert found.p == diebold_mariano(gain, 20) != skill(scores, reference).p
+    assert found.skill == skill(scores, reference).skill
+    influence = (scores - scores.mean() / reference.mean() * reference)[:, 0] / reference.mean()
+    assert found.error == pytest.approx(of_statsmodels(influence, 40))
+
+
+def market(seed: int, symbols: int, days: int, strength: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Forecasts, outcomes and sessions [N] in no order; some symbols are not there on some days."""
+    rng = np.random.default_rng(seed)
+    forecasts = rng.standard_normal((days, symbols))
+    outcomes = strength * forecasts + rng.standard_t(3, (days, symbols)) + rng.standard_normal((days, 1))
+    sessions = np.repeat(np.datetime64("2001-01-01") + np.arange(days), symbols)
+    kept = rng.permutation(days * symbols)[: round(0.8 * days * symbols)] if symbols > 1 else rng.permutation(days)
+    return forecasts.ravel()[kept], outcomes.ravel()[kept], sessions[kept]
+
+
+def test_information_across_symbols_is_the_mean_of_scipys_correlations():
+    forecasts, outcomes, sessions = market(0, 6, 80, 0.3)
+    days = [sessions == day for day in np.unique(sessions) if (sessions == day).sum() > 1]
+    plain = [stats.pearsonr(forecasts[day], outcomes[day]).statistic for day in days]
+    ranked = [stats.spearmanr(forecasts[day], outcomes[day]).statistic for day in days]
+    found = ic(forecasts, outcomes, sessions, 3)
+    assert (found.ic, found.rank_ic) == pytest.approx((np.mean(plain), np.mean(ranked)))
+    assert found.count == len(days)
+    assert found.error == pytest.approx(of_statsmodels(np.array(plain), bandwidth(len(days), 3)))
+    assert found.rank_error == pytest.approx(of_statsmodels(np.array(ranked), bandwidth(len(days), 3)))
+
+
+def test_information_of_one_symbol_is_its_correlation_over_time():
+    forecasts, outcomes, sessions = market(1, 1, 300, 0.3)
+    found = ic(forecasts, outcomes, sessions, 1)
+    assert found.ic == pytest.approx(stats.pearsonr(forecasts, outcomes).statistic)
+    assert found.rank_ic == pytest.approx(stats.spearmanr(forecasts, outcomes).statistic)
+    assert found.count == 300
+
+
+def test_the_error_of_a_correlation_over_time_is_that_of_its_simulation():
+    found = [ic(*market(seed, 1, 400, 0.3), 1) for seed in range(300)]
+    assert np.mean([one.error for one in found]) == pytest.approx(np.std([one.ic for one in found]), rel=0.15)
+    assert np.mean([one.rank_error for one in found]) == pytest.approx(np.std([one.rank_ic for one in found]), rel=0.15)
+
+
+def test_a_forecast_that_is_always_alike_tells_nothing():
+    _, outcomes, sessions = market(2, 4, 30, 0)
+    found = ic(np.full(len(outcomes), 0.1), outcomes, sessions, 1)
+    assert (found.ic, found.rank_ic, found.error) == (0, 0, 0)
+    over_time = ic(np.zeros(50), np.arange(50.0), np.datetime64("2001-01-01") + np.arange(50), 1)
+    assert (over_time.ic, over_time.error) == (0, 0)
 
 
 def test_the_interval_of_a_rate_covers_as_often_as_it_says():

@@ -64,14 +64,16 @@ def write_load(folder: Path) -> Path:
     return path
 
 
-def workspace(root: Path, run: dict[str, Any], now: datetime = NOW, workers: int = 1) -> Workspace:
-    """A workspace of a run in a home."""
-    return Workspace(Home(root), RunConfig.model_validate(run), now, workers=workers)
+def workspace(
+    root: Path, run: dict[str, Any], now: datetime = NOW, workers: int = 1, folder: Path | None = None
+) -> Workspace:
+    """A workspace of a run in a home; `folder` is that of the run file, where a user's own features lie."""
+    return Workspace(Home(root), RunConfig.model_validate(run, context=folder), now, workers=workers)
 
 
-def fetched(root: Path, run: dict[str, Any], now: datetime = NOW) -> Workspace:
+def fetched(root: Path, run: dict[str, Any], now: datetime = NOW, folder: Path | None = None) -> Workspace:
     """The same, with its data in the store and its notebook opened."""
-    made = workspace(root, run, now)
+    made = workspace(root, run, now, folder=folder)
     data = made.config.data
     done = list(made.fetcher({}, lambda: now).fetch(data.symbols, data.series))
     assert [one.status for one in done] == ["ok"] * len(done)

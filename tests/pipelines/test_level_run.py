@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from forecaster.errors import ConfigError
-from pipelines.compare import Comparison, compare
+from pipelines.compare import Comparison, see
 from pipelines.config import load_config
 from pipelines.issue import Issued, issue
 from pipelines.leaks import check_leaks
 from pipelines.promote import Promoted, promote
-from pipelines.train import Trained, scored_jobs, train_all
+from pipelines.train import Walked, walk
 from pipelines.workspace import Workspace
 from serving.app import create_app
 from serving.settings import Settings
@@ -34,7 +34,7 @@ class Story:
     made: Workspace
     values: dict[str, float]
     """What the file says, by date."""
-    trained: list[Trained]
+    walked: list[Walked]
     comparison: Comparison
     promoted: Promoted
     issued: Issued
@@ -47,11 +47,11 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     values = dict(line.split(",") for line in path.read_text().splitlines()[1:])
     run = levels(root, [GRU], training={"epochs": 15, "patience": 15, "learning_rate": 0.02})
     made = fetched(root / "home", run, NOW)
-    trained = train_all(made.bench, scored_jobs(made.bench, made.spans), lambda _: None)
-    comparison = compare(trained, "naive", made.spans, "level")
-    promoted = promote(made.bench, trained, comparison)
+    walked = walk(made.bench, made.folds, lambda _: None)
+    comparison = see(made, walked)
+    promoted = promote(made, walked, comparison)
     issued = issue(made.engine, made.config, "LOAD", NOW)
-    return Story(made, {day: float(value) for day, value in values.items()}, trained, comparison, promoted, issued)
+    return Story(made, {day: float(value) for day, value in values.items()}, walked, comparison, promoted, issued)
 
 
 def test_the_file_is_below_zero_on_most_days_and_above_on_some(story):
@@ -88,9 +88,9 @@ def test_losses_are_in_the_series_own_unit(story):
 
 
 def test_what_passed_is_promoted_and_its_refit_reads_all_there_is(story):
-    assert story.promoted.trained.name == "gru"
+    assert story.promoted.name == "gru"
     assert story.promoted.champion.target == "LOAD-level-2"
-    assert str(story.promoted.trained.artifact.manifest.trained_until) == str(story.made.universe[0].sessions[-1])
+    assert str(story.promoted.manifest.trained_until) == str(story.made.universe[0].sessions[-1])
 
 
 def test_the_forecast_is_the_level_plus_its_change(story):

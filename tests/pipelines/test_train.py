@@ -26,7 +26,7 @@ from forecaster.store.artifacts import load_weights
 from forecaster.windows import Sample, Spans
 from pipelines.compare import compare
 from pipelines.config import RunConfig
-from pipelines.train import Trained, find, refit_job, require, scored_jobs, select, train, train_all
+from pipelines.train import Trained, Walked, find, refit_job, require, scored_jobs, select, train, train_all
 from pipelines.workspace import Workspace
 from tests.pipelines.small_runs import GARCH, GRU, fetched, moved, prices, toml, workspace
 
@@ -150,7 +150,7 @@ def test_weights_by_log_score_need_densities(home, tmp_path):
 def test_what_is_missing_is_named(home, tmp_path):
     made = copy(home, tmp_path / "home", prices([GRU]))
     with pytest.raises(NotTrained, match="naive, gru"):
-        made.trained()
+        made.walked()
     with pytest.raises(ConfigError, match="it has naive, gru"):
         select(made.bench, made.spans, ["lstm"])
 
@@ -225,11 +225,11 @@ def _shortened(samples: tuple[Sample, ...], count: int) -> tuple[Sample, ...]:
 def test_a_comparison_shows_how_seeds_scatter(ladder):
     made, trained = ladder
     spans = Spans(*(_shortened(part, 80) for part in (made.spans.train, made.spans.validation, made.spans.test)))
-    found = compare(trained, "naive", spans, "return")
+    found = compare([Walked((one,)) for one in trained], "naive", (spans,), "return")
     gru, both = found.row("gru"), found.row("scored")
     seeds = [replace(one, members=()) for one in named(trained, "gru").members]
-    walk = named(trained, "naive")
-    single = [compare([walk, seed], "naive", spans, "return").row("gru").skill for seed in seeds]
+    naive = Walked((named(trained, "naive"),))
+    single = [compare([naive, Walked((seed,))], "naive", (spans,), "return").row("gru").skill for seed in seeds]
     assert (gru.seeds, found.row("garch").seeds, both.seeds) == (2, 1, 1)
     assert gru.seed_skill == pytest.approx(np.mean(single))
     assert gru.seed_sd == pytest.approx(np.std(single, ddof=1))

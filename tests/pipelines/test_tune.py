@@ -217,12 +217,13 @@ def other_world(windows: Windows, spans: Spans) -> Windows:
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType.*")  # mlflow, when it logs a model
 def test_first_trial_is_the_model_of_the_run_and_scored_as_comparison_scores_it(workspace: Workspace) -> None:
     from pipelines.compare import compare
-    from pipelines.train import scored_jobs, train_all
+    from pipelines.train import Walked, scored_jobs, train_all
 
     config, bench = workspace.config, workspace.bench
     jobs = [job for job in scored_jobs(bench, workspace.spans) if job.family.name in ("naive", "lstm")]
     trained = train_all(bench, jobs, lambda _: None)
-    row = compare(trained, config.baseline.name, workspace.spans, config.target.kind).row("lstm")
+    walked = [Walked((one,)) for one in trained]
+    row = compare(walked, config.baseline.name, workspace.folds, config.target.kind).row("lstm")
     first = tuned(workspace, "lstm", trials=1, seeds=1).trials[0]
     assert first.values == Space.of(config, "lstm").start
     assert first.skill == pytest.approx(row.validation_skill, abs=1e-6)

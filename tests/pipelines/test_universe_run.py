@@ -11,14 +11,15 @@ from forecaster.runtime import Runtime
 from forecaster.scores import Scores
 from forecaster.significance import skill
 from forecaster.snapshot import read_snapshot
+from forecaster.store.artifacts import load_artifact
 from forecaster.store.ledger import latest
 from forecaster.windows import Sample, Spans
-from pipelines.compare import Comparison, compare
+from pipelines.compare import Comparison, compare, see
 from pipelines.config import RunConfig
 from pipelines.issue import Issued, issue
 from pipelines.promote import Promoted, promote
 from pipelines.snapshot import windows_of
-from pipelines.train import Trained, scored_jobs, train_all
+from pipelines.train import Trained, Walked, walk
 from pipelines.workspace import Workspace
 from tests.pipelines.small_runs import GRU, NOW, fetched, prices
 
@@ -37,7 +38,7 @@ class Story:
     """A run about two symbols."""
 
     made: Workspace
-    trained: list[Trained]
+    walked: list[Walked]
     comparison: Comparison
     promoted: Promoted
     issued: dict[str, Issued]
@@ -46,17 +47,17 @@ class Story:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     made = fetched(tmp_path_factory.mktemp("universe") / "home", RUN)
-    trained = train_all(made.bench, scored_jobs(made.bench, made.spans), lambda _: None)
-    comparison = compare(trained, "naive", made.spans, "return")
-    promoted = promote(made.bench, trained, comparison)
+    walked = walk(made.bench, made.folds, lambda _: None)
+    comparison = see(made, walked)
+    promoted = promote(made, walked, comparison)
     issued = {symbol: issue(made.engine, made.config, symbol, NOW) for symbol in BOTH}
-    return Story(made, trained, comparison, promoted, issued)
+    return Story(made, walked, comparison, promoted, issued)
 
 
 def test_one_artifact_is_about_both(story):
     assert [windows.symbol for windows in story.made.universe] == list(BOTH)
-    for one in story.trained:
-        manifest = one.artifact.manifest
+    for one in story.walked:
+        manifest = one.last.artifact.manifest
         assert manifest.target.symbols == BOTH
         assert manifest.window.channels[-1] == "symbol"
     assert story.promoted.champion.target == story.made.config.target.key
@@ -67,7 +68,7 @@ def test_each_symbol_has_its_own_forecast_and_the_ledger_keeps_them_apart(story)
     closes = {symbol: issued.origin_close for symbol, issued in story.issued.items()}
     assert closes["^GSPC"] < 3000 < closes["^IXIC"]
     for symbol, issued in story.issued.items():
-        assert issued.digest == story.promoted.trained.artifact.digest
+        assert issued.digest == story.promoted.champion.digest
         stored = latest(story.made.engine, symbol)
         assert {entry.symbol for entry in stored} == {symbol}
         assert [entry.quantiles for entry in stored] == issued.return_quantiles
@@ -78,7 +79,7 @@ def test_each_symbol_has_its_own_forecast_and_the_ledger_keeps_them_apart(story)
 
 
 def test_what_is_issued_is_what_the_symbols_own_window_gives(story):
-    runtime = Runtime(story.promoted.trained.artifact)
+    runtime = Runtime(load_artifact(story.made.engine, story.promoted.champion.digest))
     for number, windows in enumerate(story.made.universe, start=1):
         context = windows.contexts(np.array([len(windows.sessions) - 1]))
         assert (context[..., -1] == number).all()
@@ -101,7 +102,7 @@ def test_a_symbol_never_seen_is_scored_as_nobody(story):
     assert set(stranger.values[:, -1]) == {0.0}
     known = story.made.universe[1]
     np.testing.assert_array_equal(stranger.values[:, :-1], known.values[:, :-1])
-    gru = next(one for one in story.trained if one.name == "gru")
+    gru = next(one.last for one in story.walked if one.name == "gru")
     origins = stranger.span(date(2012, 1, 1), date(2014, 1, 1))
     quantiles = Runtime(gru.artifact).quantiles(stranger.contexts(origins))
     nobody = Scores.of(quantiles, stranger.targets[origins]).crps.mean()
@@ -123,7 +124,7 @@ def daily(story: Story, one: Trained) -> np.ndarray:
 
 def test_models_are_compared_by_session(story):
     """Symbols of one session move together: they are one observation to the standard error, not two."""
-    naive, gru = (next(one for one in story.trained if one.name == name) for name in ("naive", "gru"))
+    naive, gru = (next(one.last for one in story.walked if one.name == name) for name in ("naive", "gru"))
     expected = skill(daily(story, gru), daily(story, naive))
     row = story.comparison.row("gru")
     assert (row.skill, row.skill_se, row.dm_p) == pytest.approx((expected.skill, expected.error, expected.p))
@@ -136,7 +137,7 @@ def test_a_second_copy_of_a_symbol_makes_nothing_surer(story):
     spans = story.made.spans
     once = Spans(*((part[0],) for part in (spans.train, spans.validation, spans.test)))
     twice = Spans(*((part[0], part[0]) for part in (spans.train, spans.validation, spans.test)))
-    one, two = (compare(story.trained, "naive", each, "return").row("gru") for each in (once, twice))
+    one, two = (compare(story.walked, "naive", (each,), "return").row("gru") for each in (once, twice))
     assert (two.skill, two.skill_se, two.crps) == pytest.approx((one.skill, one.skill_se, one.crps))
 
 
@@ -144,6 +145,6 @@ def test_symbols_need_not_have_the_same_sessions(story):
     spans = story.made.spans
     first, second = spans.test
     shorter = replace(spans, test=(first, Sample(second.windows, second.origins[100:])))
-    found = compare(story.trained, "naive", shorter, "return")
+    found = compare(story.walked, "naive", (shorter,), "return")
     assert found.origins == story.comparison.origins
     assert np.isfinite(found.row("gru").skill_se)

@@ -32,7 +32,7 @@ from pipelines.snapshot import say_holes, snapshot
 from pipelines.sources.base import Reply
 from pipelines.sources.files import Files
 from pipelines.sources.sample import Sample
-from pipelines.train import Trained
+from pipelines.train import Trained, Walked
 from pipelines.workspace import Workspace
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -291,8 +291,8 @@ def test_a_model_of_the_classic_set_is_trained_and_compared(classic):
         provenance = Provenance(family, config.training, config.target, workspace.snapshot.digest)
         artifact = export(fitted, spec, task, provenance)
         run = Run(family.name, artifact.digest, "", 0.0)
-        trained.append(Trained(Job.of(family, config.training, task), artifact, run, fresh=True))
-    found = compare(trained, "naive", spans, "return")
+        trained.append(Walked((Trained(Job.of(family, config.training, task), artifact, run, fresh=True),)))
+    found = compare(trained, "naive", (spans,), "return")
     assert np.isfinite([[row.crps, row.skill, row.pinball, row.coverage_80] for row in found.rows]).all()
     assert found.origins == len(spans.test[0].origins) > 1200
     assert (found.first, {row.name for row in found.rows}) == ("2020-01-02", {"naive", "ar"})

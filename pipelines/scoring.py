@@ -1,0 +1,144 @@
+"""Scoring: artifacts at the origins of a stage, each fold's by its own refit, raw and calibrated.
+
+What is scored is what would have been served: the quantiles of the exported graph, shifted by what had been scored of
+the same model before (`forecaster.calibration`), at the earlier origins of this stage and, first, of the years before.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from forecaster.calibration import State, calibrate
+from forecaster.contract import Dates, Floats, Kind
+from forecaster.densities import log_density
+from forecaster.diagnostics.pit import Pit, pit
+from forecaster.runtime import Runtime
+from forecaster.scores import PERCENT, Scores, perplexity
+from forecaster.significance import Skill, skill
+from forecaster.windows import Sample, Spans
+
+if TYPE_CHECKING:  # an artifact is scored without waking what trained it
+    from pipelines.train import Walked
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A model on a stage."""
+
+    scores: Scores
+    """Of the calibrated quantiles."""
+    raw: Scores
+    """Of the quantiles as the graph gave them."""
+    quantiles: Floats
+    """[N, H, Q] calibrated."""
+    days: Dates
+    """[D] sessions of the origins."""
+    daily: Floats
+    """[D, H] CRPS, the mean over the symbols of a session."""
+    perplexity: float
+    pit: Pit
+    still: bool
+    """Whether the graph said the same at every origin."""
+
+
+def is_still(quantiles: Floats) -> bool:
+    """Whether quantiles [N, H, Q] are the same at every origin."""
+    return bool(np.ptp(quantiles, axis=0).max() <= 1e-9 * np.abs(quantiles).max())
+
+
+def versus(scored: Scored, reference: Scored) -> Skill:
+    """Skill on the sessions that both were scored on.
+
+    Symbols are averaged by session first: they move together, and only sessions follow each other in time.
+    """
+    _, here, there = np.intersect1d(scored.days, reference.days, assume_unique=True, return_indices=True)
+    return skill(scored.daily[here], reference.daily[there])
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Origins that every model is scored on, symbol after symbol, and within a symbol fold after fold."""
+
+    symbols: tuple[tuple[Sample, ...], ...]
+    """For each symbol a sample a fold."""
+    before: tuple[Sample, ...]
+    """For each symbol the origins that calibration begins with, by the first fold's artifact; empty for none of it."""
+    sessions: Dates
+    """[N] of the origins."""
+    outcomes: Floats
+    """[N, H]."""
+    edges: Floats
+    """[9] between the ten bins that training outcomes one session ahead fill alike."""
+    unit: float
+
+    @classmethod
+    def test(cls, folds: tuple[Spans, ...], kind: Kind) -> Self:
+        """The test years, calibrated from the first fold's validation years on."""
+        return cls._of(tuple(zip(*(spans.test for spans in folds), strict=True)), folds[0].validation, folds, kind)
+
+    @classmethod
+    def validation(cls, folds: tuple[Spans, ...], kind: Kind) -> Self:
+        """The first fold's validation years, raw: none of them is a test year of any fold."""
+        return cls._of(tuple((sample,) for sample in folds[0].validation), (), folds, kind)
+
+    @classmethod
+    def _of(
+        cls, symbols: tuple[tuple[Sample, ...], ...], before: tuple[Sample, ...], folds: tuple[Spans, ...], kind: Kind
+    ) -> Self:
+        samples = [sample for symbol in symbols for sample in symbol]
+        trained_on = np.concatenate([sample.windows.targets[sample.origins, 0] for sample in folds[0].train])
+        return cls(
+            symbols,
+            before,
+            np.concatenate([sample.windows.sessions[sample.origins] for sample in samples]),
+            np.concatenate([sample.windows.targets[sample.origins] for sample in samples]),
+            np.quantile(trained_on, np.arange(1, 10) / 10),
+            PERCENT if kind == "return" else 1.0,
+        )
+
+    def score(self, walked: "Walked") -> Scored:
+        """Every origin answered by the refit of its fold, and judged."""
+        runtimes = [Runtime(trained.artifact) for trained in walked.folds]
+        raws, calibrated, parameters = [], [], []
+        for number, samples in enumerate(self.symbols):
+            answers = [
+                runtime.distributions(sample.windows.contexts(sample.origins))
+                for runtime, sample in zip(runtimes, samples, strict=False)
+            ]
+            raws.append(np.concatenate([quantiles for quantiles, _ in answers]))
+            parameters += [found for _, found in answers if found is not None]
+            calibrated.append(self._calibrate(number, runtimes[0], raws[-1]))
+        raw, quantiles = np.concatenate(raws), np.concatenate(calibrated)
+        density = walked.last.artifact.manifest.density
+        logs = log_density(density, np.concatenate(parameters), self.outcomes) if parameters else None
+        scores = Scores.of(quantiles, self.outcomes, logs, self.unit)
+        days, daily = self.daily(scores.crps)
+        return Scored(
+            scores,
+            Scores.of(raw, self.outcomes, logs, self.unit),
+            quantiles,
+            days,
+            daily,
+            perplexity(quantiles, self.outcomes, self.edges),
+            pit(quantiles, self.outcomes),
+            is_still(raw),
+        )
+
+    def _calibrate(self, symbol: int, first: Runtime, raw: Floats) -> Floats:
+        if not self.before:
+            return raw
+        samples, early = self.symbols[symbol], self.before[symbol].origins
+        windows = samples[0].windows
+        raw = np.concatenate((first.quantiles(windows.contexts(early)), raw))
+        rows = np.concatenate((early, *(sample.origins for sample in samples)))
+        start = State.start(raw.shape[1])
+        quantiles, _ = calibrate(rows, raw, windows.targets[rows], start)
+        return quantiles[-sum(len(sample.origins) for sample in samples) :]
+
+    def daily(self, scores: Floats) -> tuple[Dates, Floats]:
+        """Mean over the symbols of each session: [N, H] -> [D], [D, H], by date."""
+        days, at, count = np.unique(self.sessions, return_inverse=True, return_counts=True)
+        sums = np.zeros((len(days), scores.shape[1]))
+        np.add.at(sums, at, scores)
+        return days, sums / count[:, None]
