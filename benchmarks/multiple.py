@@ -31,25 +31,25 @@ def null_gains(rng: np.random.Generator, asked: argparse.Namespace) -> Floats:
     return np.asarray(sums[asked.horizon :] - sums[: -asked.horizon])
 
 
-def plain(gains: Floats, asked: argparse.Namespace) -> float:
+def plain(gains: Floats, seed: int, asked: argparse.Namespace) -> float:
     """P-value of SPA with nothing put right."""
-    test = SPA(np.zeros(len(gains)), -gains, block(asked.origins, asked.horizon), asked.reps, seed=asked.seed)
+    test = SPA(np.zeros(len(gains)), -gains, block(asked.origins, asked.horizon), asked.reps, seed=seed)
     test.compute()
     return float(test.pvalues["consistent"])
 
 
-def errs(gains: Floats, asked: argparse.Namespace) -> dict[str, bool]:
-    """Which tests see skill in a sample of null data."""
+def errs(rng: np.random.Generator, asked: argparse.Namespace) -> dict[str, bool]:
+    """Which tests see skill in a sample of null data; each sample has a bootstrap of its own."""
+    gains, seed = null_gains(rng, asked), int(rng.integers(2**32))
     alone = [diebold_mariano(column, asked.horizon) for column in gains.T]
     losses = {str(number): -column for number, column in enumerate(gains.T)}
     return {
         "one model, Diebold-Mariano": alone[0] < ALPHA,
         "best of all, Diebold-Mariano": min(alone) < ALPHA,
         "best of all after Holm": min(holm(alone)) < ALPHA,
-        "confidence set without one": min(confidence_set(losses, asked.horizon, asked.seed, asked.reps).values())
-        <= SIZE,
-        "SPA as arch has it": plain(gains, asked) < ALPHA,
-        "SPA": superior(gains, asked.horizon, asked.seed, asked.reps) < ALPHA,
+        "confidence set without one": min(confidence_set(losses, asked.horizon, seed, asked.reps).values()) <= SIZE,
+        "SPA as arch has it": plain(gains, seed, asked) < ALPHA,
+        "SPA": superior(gains, asked.horizon, seed, asked.reps) < ALPHA,
     }
 
 
@@ -64,7 +64,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     rng = np.random.default_rng(asked.seed)
-    found = [errs(null_gains(rng, asked), asked) for _ in range(asked.replications)]
+    found = [errs(rng, asked) for _ in range(asked.replications)]
     for test in found[0]:
         hits = sum(one[test] for one in found)
         interval = binomtest(hits, len(found)).proportion_ci(0.95)

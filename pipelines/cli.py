@@ -64,6 +64,7 @@ def demo(
         "",
         show.leaderboard(story.comparison, story.snapshot.assumed),
         show.sizes(story.comparison),
+        show.parts(story.comparison),
         verdict,
         *(show.forecast(issued) for issued in story.issued),
         more,
@@ -166,9 +167,9 @@ def compare(
         "snapshot": workspace.snapshot.digest,
         "assumed": workspace.snapshot.assumed,
         "leaderboard": found.table(),
-        "candidate": found.candidate,
+        **found.record(),
     }
-    terminal.result(value, show.leaderboard(found, workspace.snapshot.assumed), show.sizes(found))
+    terminal.result(value, show.leaderboard(found, workspace.snapshot.assumed), show.sizes(found), show.parts(found))
 
 
 @app.command()

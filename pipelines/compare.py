@@ -10,67 +10,20 @@ import numpy as np
 
 from forecaster.contract import Floats, Kind
 from forecaster.diagnostics.pit import Pit
+from forecaster.multiple import SIZE, confidence_set, superior
 from forecaster.scores import INTERVALS
 from forecaster.significance import Rate, Skill, holm, rate
+from forecaster.slices import Slice, regime, slices
 from forecaster.store.challenges import add_looks
+from forecaster.trading import Trading, trade
 from forecaster.windows import Spans
+from pipelines.leaderboard import Row, Verdict, row_of
 from pipelines.recipe import Recipe
 from pipelines.scoring import Scored, Stage, versus
 
 if TYPE_CHECKING:  # an artifact is scored without waking what trained it
     from pipelines.train import Walked
     from pipelines.workspace import Workspace
-
-
-@dataclass(frozen=True)
-class Row:
-    """One model on the leaderboard, calibrated; losses in percent log return, or in the series' unit."""
-
-    name: str
-    family: str
-    crps: float
-    """Mean over sessions, symbols and horizons."""
-    crps_1: float
-    """One session ahead."""
-    crps_raw: float
-    """Of the quantiles as the graph gave them."""
-    log_score: float | None
-    """Mean negative log density of the raw forecast, one session ahead; None for a model without a density."""
-    skill: float
-    skill_se: float
-    dm_p: float
-    """One-sided, against the random walk."""
-    dm_p_holm: float
-    """The same, corrected for all trained models of this comparison."""
-    pinball: float
-    mae: float
-    perplexity: float
-    """Of the ten bins that training outcomes fill alike, one session ahead."""
-    coverage_50: float
-    coverage_80: float
-    coverage_90: float
-    coverage_95: float
-    coverage_80_raw: float
-    coverage_95_raw: float
-    validation_skill: float
-    """On the years that early stopping and the choice of a candidate used."""
-    seeds: int
-    """Fits that are pooled, in each fold."""
-    seed_skills: tuple[float, ...]
-    """Skill of each single fit; empty where there is one."""
-    seed_skill: float | None
-    """Their mean."""
-    seed_sd: float | None
-    """Their standard deviation."""
-    remarks: dict[str, float]
-    """What the family has to say of itself at the validation origins: an n-gram's share of contexts never seen."""
-    parameters: int
-    kilobytes: float
-    epochs: int
-    train_seconds: float
-    """Of all its fits."""
-    run_id: str
-    digest: str
 
 
 @dataclass(frozen=True)
@@ -95,6 +48,12 @@ class Comparison:
     scored: dict[str, Scored]
     """Name to its scores on the test years."""
     skills: dict[str, Skill]
+    spa: float
+    """P-value of "none of them is better than the random walk", whichever looks best."""
+    slices: dict[str, tuple[Slice, ...]]
+    """Name to its skill by horizon, symbol, year and volatility regime."""
+    trading: Trading | None
+    """What the candidate's forecasts of the first symbol would have earned; None for series."""
     coverage: dict[str, dict[float, Rate]]
     reliability: dict[str, Floats]
     """Name to [Q]: share of outcomes below each level."""
@@ -106,9 +65,24 @@ class Comparison:
         """Of the losses."""
         return "% log return" if self.kind == "return" else "the series' unit"
 
+    @property
+    def best(self) -> list[str]:
+        """The model confidence set: the best model is among them in nine of ten such samples."""
+        return [row.name for row in self.rows if row.mcs > SIZE]
+
     def table(self) -> list[dict[str, Any]]:
         """The leaderboard as plain values."""
         return [asdict(row) for row in self.rows]
+
+    def record(self) -> dict[str, Any]:
+        """What is found besides the leaderboard, as plain values."""
+        return {
+            "candidate": self.candidate,
+            "spa_p": self.spa,
+            "may_be_best": self.best,
+            "parts": {name: [asdict(one) for one in found] for name, found in self.slices.items()},
+            "trading": None if self.trading is None else self.trading.record(),
+        }
 
     def row(self, name: str) -> Row:
         """The row of a model."""
@@ -130,17 +104,20 @@ def compare(walked: "Sequence[Walked]", baseline: str, folds: tuple[Spans, ...],
     validation = {name: versus(found, chosen_on[baseline]).skill for name, found in chosen_on.items()}
     challengers = [one.name for one in walked if one.name != baseline]
     corrected = dict(zip(challengers, holm([skills[name].p for name in challengers]), strict=True))
-    rows = [
-        _row(one, scored[one.name], skills[one.name], corrected.get(one.name, 1.0), validation[one.name],
-             [versus(test.score(seed), walk).skill for seed in one.seeds])
-        for one in walked
-    ]  # fmt: skip
+    losses = {name: found.daily.mean(axis=1) for name, found in scored.items()}
+    best = confidence_set(losses, test.outcomes.shape[1], seed=0)
+    rows = []
+    for one in walked:
+        name, seeds = one.name, tuple(versus(test.score(seed), walk).skill for seed in one.seeds)
+        verdict = Verdict(skills[name], corrected.get(name, 1.0), best[name], validation[name], seeds)
+        rows.append(row_of(one, test, scored[name], verdict))
+    candidate = max(challengers or [baseline], key=lambda name: validation[name])
     digests = "".join(sorted(trained.artifact.digest for one in walked for trained in one.folds))
     dates = [str(walk.days[edge]) for edge in (0, -1)]
     return Comparison(
         key=hashlib.sha256((digests + "".join(dates)).encode()).hexdigest(),
         rows=tuple(sorted(rows, key=lambda row: -row.skill)),
-        candidate=max(challengers or [baseline], key=lambda name: validation[name]),
+        candidate=candidate,
         baseline=baseline,
         symbols=tuple(samples[0].windows.symbol for samples in test.symbols),
         kind=kind,
@@ -150,6 +127,9 @@ def compare(walked: "Sequence[Walked]", baseline: str, folds: tuple[Spans, ...],
         last=dates[1],
         scored=scored,
         skills=skills,
+        spa=_superior(losses, baseline, test.outcomes.shape[1]),
+        slices={name: _slices(test, found, walk, folds) for name, found in scored.items()},
+        trading=_trade(test, scored[candidate], len(challengers)) if kind == "return" else None,
         coverage={name: covered(test, found) for name, found in scored.items()},
         reliability={name: found.scores.below for name, found in scored.items()},
         pits={name: found.pit for name, found in scored.items()},
@@ -166,48 +146,29 @@ def see(workspace: "Workspace", walked: "Sequence[Walked]") -> Comparison:
     return found
 
 
+def _superior(losses: dict[str, Floats], baseline: str, horizon: int) -> float:
+    gains = [losses[baseline] - of for name, of in losses.items() if name != baseline]
+    return superior(np.column_stack(gains), horizon, seed=0) if gains else 1.0
+
+
+def _slices(stage: Stage, scored: Scored, walk: Scored, folds: tuple[Spans, ...]) -> tuple[Slice, ...]:
+    symbols = np.repeat([part[0].windows.symbol for part in stage.symbols], stage.counts)
+    regimes = np.concatenate(
+        [
+            regime(part[0].windows, np.concatenate([sample.origins for sample in part]), train.origins)
+            for part, train in zip(stage.symbols, folds[0].train, strict=True)
+        ]
+    )
+    return slices(scored.scores.crps, walk.scores.crps, stage.sessions, symbols, regimes)
+
+
+def _trade(stage: Stage, scored: Scored, tried: int) -> Trading:
+    part, windows = stage.symbols[0], stage.symbols[0][0].windows
+    origins = np.concatenate([sample.origins for sample in part])
+    quantiles = scored.quantiles[: len(origins)]
+    return trade(windows.sessions, windows.targets[:, 0], origins, quantiles, tried=max(tried, 1), seed=0)
+
+
 def covered(stage: Stage, scored: Scored) -> dict[float, Rate]:
     """Central interval to its realised rate, with an HAC interval over sessions."""
     return {interval: rate(stage.daily(scored.scores.hits[interval])[1]) for interval in INTERVALS}
-
-
-def _row(
-    walked: "Walked", scored: Scored, found: Skill, corrected: float, validation_skill: float, seeds: list[float]
-) -> Row:
-    scores, artifact = scored.scores, walked.last.artifact
-    coverage, raw = (
-        {interval: float(np.mean(hits)) for interval, hits in these.hits.items()} for these in (scores, scored.raw)
-    )
-    return Row(
-        name=walked.name,
-        family=walked.family,
-        crps=float(scores.crps.mean()),
-        crps_1=float(scores.crps[:, 0].mean()),
-        crps_raw=float(scored.raw.crps.mean()),
-        log_score=None if scores.log_score is None else float(scores.log_score[:, 0].mean()),
-        skill=found.skill,
-        skill_se=found.error,
-        dm_p=found.p,
-        dm_p_holm=corrected,
-        pinball=float(scores.pinball.mean()),
-        mae=float(scores.absolute_error.mean()),
-        perplexity=scored.perplexity,
-        coverage_50=coverage[0.5],
-        coverage_80=coverage[0.8],
-        coverage_90=coverage[0.9],
-        coverage_95=coverage[0.95],
-        coverage_80_raw=raw[0.8],
-        coverage_95_raw=raw[0.95],
-        validation_skill=validation_skill,
-        seeds=max(len(seeds), 1),
-        seed_skills=tuple(seeds),
-        seed_skill=float(np.mean(seeds)) if seeds else None,
-        seed_sd=float(np.std(seeds, ddof=1)) if seeds else None,
-        remarks=artifact.manifest.remarks,
-        parameters=artifact.manifest.parameters,
-        kilobytes=round(artifact.kilobytes, 1),
-        epochs=artifact.manifest.epochs,
-        train_seconds=round(walked.seconds, 2),
-        run_id=walked.last.run.tracking_id,
-        digest=artifact.digest,
-    )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from pipelines import figures
-from pipelines.compare import Comparison, Row
+from pipelines.compare import Comparison
+from pipelines.leaderboard import Row
 from pipelines.snapshot import Snapshot
 from pipelines.tracking import Entry, Notebook
 
@@ -17,9 +18,10 @@ if TYPE_CHECKING:  # recording needs nothing of what trained or explained
     from pipelines.train import Walked
 
 _MERITS = (
-    "crps", "crps_1", "crps_raw", "log_score", "skill", "skill_se", "dm_p", "dm_p_holm", "pinball", "mae", "perplexity",
+    "crps", "crps_1", "crps_raw", "log_score", "skill", "skill_se", "dm_p", "dm_p_holm", "pinball",
+    "tail_1", "tail_5", "mae", "rmse", "mase", "direction", "ic", "rank_ic", "mcs", "perplexity",
     "validation_skill", "coverage_50", "coverage_80", "coverage_90", "coverage_95",
-    "coverage_80_raw", "coverage_95_raw", "seed_skill", "seed_sd",
+    "coverage_80_raw", "coverage_95_raw", "interval_95", "interval_95_raw", "seed_skill", "seed_sd",
 )  # fmt: skip
 _SHOWN = 5  # models in the calibration plots: the random walk and the best
 
@@ -40,7 +42,7 @@ def record(
     """Log a comparison; its runs and its figures by name, for the report."""
     drawn = _draw(notebook, comparison, walked)
     tags = {"snapshot": snapshot.digest, "first": comparison.first, "last": comparison.last}
-    leaderboard = {"rows": comparison.table(), "assumed": snapshot.assumed}
+    leaderboard = {"rows": comparison.table(), "assumed": snapshot.assumed, **comparison.record()}
     now_ms = int(now.timestamp() * 1000)
     entries = [_entry(row) for row in comparison.rows]
     run_id, models = notebook.log_comparison(comparison.key, tags, entries, leaderboard, drawn, now_ms)
@@ -81,6 +83,8 @@ def _draw(notebook: Notebook, comparison: Comparison, walked: "Sequence[Walked]"
         "calibration": figures.calibration(comparison.reliability, names),
         "pit": figures.pit({name: comparison.pits[name].shares for name in names}, (first.low, first.high)),
     }
+    if comparison.trading is not None:
+        drawn["trading"] = figures.trading(comparison.trading, comparison.symbols[0], comparison.candidate)
     return {**drawn, "training": figures.learning_curves(histories)} if histories else drawn
 
 

@@ -14,7 +14,7 @@ from forecaster.contract import Dates, Floats, Kind
 from forecaster.densities import log_density
 from forecaster.diagnostics.pit import Pit, pit
 from forecaster.runtime import Runtime
-from forecaster.scores import PERCENT, Scores, perplexity
+from forecaster.scores import PERCENT, Scores, perplexity, scale
 from forecaster.significance import Skill, skill
 from forecaster.windows import Sample, Spans
 
@@ -68,6 +68,8 @@ class Stage:
     """[N] of the origins."""
     outcomes: Floats
     """[N, H]."""
+    scale: Floats
+    """[H] mean absolute change of the training outcomes, in the unit of the losses."""
     edges: Floats
     """[9] between the ten bins that training outcomes one session ahead fill alike."""
     unit: float
@@ -87,15 +89,22 @@ class Stage:
         cls, symbols: tuple[tuple[Sample, ...], ...], before: tuple[Sample, ...], folds: tuple[Spans, ...], kind: Kind
     ) -> Self:
         samples = [sample for symbol in symbols for sample in symbol]
-        trained_on = np.concatenate([sample.windows.targets[sample.origins, 0] for sample in folds[0].train])
+        trained_on = np.concatenate([sample.windows.targets[sample.origins] for sample in folds[0].train])
+        unit = PERCENT if kind == "return" else 1.0
         return cls(
             symbols,
             before,
             np.concatenate([sample.windows.sessions[sample.origins] for sample in samples]),
             np.concatenate([sample.windows.targets[sample.origins] for sample in samples]),
-            np.quantile(trained_on, np.arange(1, 10) / 10),
-            PERCENT if kind == "return" else 1.0,
+            scale(trained_on, unit),
+            np.quantile(trained_on[:, 0], np.arange(1, 10) / 10),
+            unit,
         )
+
+    @property
+    def counts(self) -> list[int]:
+        """Origins of each symbol."""
+        return [sum(len(sample.origins) for sample in samples) for samples in self.symbols]
 
     def score(self, walked: "Walked") -> Scored:
         """Every origin answered by the refit of its fold, and judged."""
@@ -134,7 +143,7 @@ class Stage:
         rows = np.concatenate((early, *(sample.origins for sample in samples)))
         start = State.start(raw.shape[1])
         quantiles, _ = calibrate(rows, raw, windows.targets[rows], start)
-        return quantiles[-sum(len(sample.origins) for sample in samples) :]
+        return quantiles[-self.counts[symbol] :]
 
     def daily(self, scores: Floats) -> tuple[Dates, Floats]:
         """Mean over the symbols of each session: [N, H] -> [D], [D, H], by date."""

@@ -10,9 +10,10 @@ from rich.table import Table
 
 if TYPE_CHECKING:  # showing a result must not wake what made it
     from forecaster.store.challenges import Challenge
-    from pipelines.compare import Comparison, Row
+    from pipelines.compare import Comparison
     from pipelines.fetch import Fetched
     from pipelines.issue import Issued
+    from pipelines.leaderboard import Row
     from pipelines.look import Explained
 
 Step = TypeVar("Step")
@@ -90,11 +91,25 @@ def leaderboard(comparison: "Comparison", assumed: float) -> Table:
             f"{100 * row.coverage_80:.1f}",
             f"{100 * row.coverage_95:.1f}",
         )
+    may_be = comparison.best
     table.caption = (
-        "* chosen by the validation years; skill, p against the random walk (naive)\n"
+        f"* chosen by the validation years; skill, p against the random walk ({comparison.baseline}); calibrated\n"
+        f"none is better than it: p = {comparison.spa:.2g} (SPA); may be the best: {', '.join(may_be)} (MCS, 90 %)\n"
         f"{assumed:.0%} of the rows are known from when a rule says (assumed), the rest from when it was seen"
     )
     table.caption_justify = "left"
+    return table
+
+
+def parts(comparison: "Comparison") -> Table:
+    """Where the candidate's skill lies: by horizon, symbol, year and volatility."""
+    table = _table(f"Skill of {comparison.candidate}, part by part", ("part", "", "sessions", "skill %", "s.e.", "p"))
+    kind = ""
+    for one in comparison.slices[comparison.candidate]:
+        told, kind = ("" if one.kind == kind else one.kind), one.kind
+        error = "-" if one.error is None else f"{100 * one.error:.2f}"
+        p = "-" if one.p is None else f"{one.p:.2g}"
+        table.add_row(told, one.name, str(one.n), f"{100 * one.skill:+.2f}", error, p)
     return table
 
 

@@ -59,7 +59,19 @@ def test_random_walk_has_no_skill_against_itself(small_home: HomeAndSummary) -> 
 
 def test_second_demo_adds_no_row_and_a_second_home_gives_the_same(small_home: HomeAndSummary, tmp_path: Path) -> None:
     home, first = small_home
-    tables = ("bar", "observation", "artifact", "run", "promotion", "champion", "forecast", "instrument", "quarantine")
+    tables = (
+        "bar",
+        "observation",
+        "artifact",
+        "run",
+        "promotion",
+        "champion",
+        "forecast",
+        "instrument",
+        "quarantine",
+        "look",
+        "challenge",
+    )
     before = {table: rows(home, table) for table in tables}
     again = demo(home)
     assert {table: rows(home, table) for table in tables} == before
@@ -124,12 +136,17 @@ def test_mlflow_opens_the_model_and_holds_the_run(
     assert run.data.tags["family"] == row["family"]
     assert run.data.tags["snapshot"] == summary["snapshot"]
     assert run.inputs.dataset_inputs[0].dataset.digest == summary["snapshot"][:36]
-    assert run.data.metrics["skill"] == pytest.approx(row["skill"])
+    (told,) = client.search_runs(
+        [run.info.experiment_id], f"tags.trained_in = '{row['run_id']}' and metrics.skill > -1"
+    )
+    assert told.data.metrics["skill"] == pytest.approx(row["skill"])
+    assert told.data.tags["family"] == row["family"]
     assert "model.name" in run.data.params
     if model == "lstm":
         assert len(client.get_metric_history(row["run_id"], "validation_loss")) == 2
         assert [file.path for file in client.list_artifacts(row["run_id"], "figures")] == ["figures/training.png"]
         (comparison,) = client.search_runs([run.info.experiment_id], "tags.comparison != ''")
+        assert told.data.tags["mlflow.parentRunId"] == comparison.info.run_id
         drawn = {file.path for file in client.list_artifacts(comparison.info.run_id, "figures")}
         assert {f"figures/{name}.png" for name in ("leaderboard", "calibration", "training", "gradient")} <= drawn
     (logged,) = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{row['run_id']}'")

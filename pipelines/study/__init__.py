@@ -1,0 +1,1 @@
+"""Study: was it the information, the tuning or the model?"""
