@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import numpy as np
 import torch
 
+from benchmarks.gate_worlds import World
 from forecaster import gate
 from forecaster.calibration import State, calibrate
 from forecaster.contract import Floats, Target
@@ -27,7 +28,6 @@ from forecaster.training.export import Provenance, export
 from forecaster.training.fit import Fitted, fit
 from forecaster.training.task import Task
 from forecaster.windows import Sample
-from benchmarks.gate_worlds import World
 from pipelines.compare import covered
 from pipelines.jobs import Job
 from pipelines.promote import JUDGED, _same
@@ -76,6 +76,7 @@ class Bench:
 
     def fit(self, family: AnyFamily) -> Fitted:
         """One fit of a family."""
+        torch.set_num_threads(1)  # small networks are slower on two, and two worlds are judged side by side
         return fit(family, self.world.spec, self.training, self.task, seed=self.training.seed)
 
     def answers(self, model: Model) -> Answers:

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from benchmarks.gate_judged import FIRST, WALK, Bench, scored
-from benchmarks.gate_worlds import DAILY, GJR, Cut, Market, autoregressive, led, market, world
+from benchmarks.gate_worlds import GJR, Cut, Market, autoregressive, led, market, world
 from forecaster import gate
 from forecaster.families import AnyFamily
 from forecaster.families.ar import ArFamily
@@ -103,9 +103,7 @@ def replicate(order: Order) -> Found:
     rng = np.random.default_rng((order.seed, 2))
     bench = Bench(world(case.make(rng, CUT.sessions), CUT), TRAINING)
     stage = bench.stage
-    mine, walk = (
-        scored(stage, bench.answers(bench.fit(family).model)) for family in (case.candidate, case.baseline)
-    )
+    mine, walk = (scored(stage, bench.answers(bench.fit(family).model)) for family in (case.candidate, case.baseline))
     said = tuple(tuple(_failed(mine, walk, count, recipes) for count in ORIGINS) for recipes in RECIPES)
     return Found(order.case, said, skill(mine.daily, walk.daily).skill)
 

@@ -14,6 +14,8 @@ Parts = Mapping[str, tuple[float, float, float]]
 """Part to the difference in skill that its choice makes, and the ends of its interval."""
 
 LUCK = "luck of the seed"
+SURE = 0.05
+"""Largest p-value, corrected for all cells, of one that is better than the random walk."""
 _MEANING = {
     "information": "what the model is shown",
     "tuning": "settings searched for or not",
@@ -29,8 +31,8 @@ def study(rows: Sequence[Mapping[str, Any]], parts: Parts, subject: str) -> Figu
     """How much of the difference in skill each choice makes, above every cell of the factorial.
 
     Arguments:
-        rows: A cell each, with `information`, `family`, `tuned` (bool), `skill` (mean over seeds) and `skill_se`;
-            information sets and families are drawn in the order of their first appearance.
+        rows: A cell each, with `information`, `family`, `tuned` (bool), `skill` (mean over seeds), `skill_se` and
+            `p_holm`; information sets and families are drawn in the order of their first appearance.
         parts: `information`, `tuning`, `model` and the luck of the seed, in skill (0.01 is a point).
         subject: What was forecast, and when: "AAPL, 1 session ahead, 2015 to 2018".
     """
@@ -39,9 +41,10 @@ def study(rows: Sequence[Mapping[str, Any]], parts: Parts, subject: str) -> Figu
     lines = math.ceil(len(families) / columns)
     tall = 0.36 * len(sets) + 0.75
     hint = (
-        'A point of skill is 1 % less error than the forecast "same as yesterday" (the random walk). Lines through '
-        "bars and dots are 95 % intervals; a grey bar may be nothing but luck. Below, each dot is one way to forecast. "
-        "Green, right of the red line: better; red, left of it: worse; grey: nobody can tell."
+        'A point of skill is 1 % less error than the forecast "same as yesterday" (the random walk). Lines say how far '
+        "off a bar or a dot may be: through the bars, all hold at once in 95 of 100 studies. A grey bar may be nothing "
+        "but luck. Below, each dot is one way to forecast. Green, right of the red line: better, also when all that was "
+        "tried is counted; red, left of it: worse; grey: nobody can tell."
     )
     figure = plain(11, 4.3 + tall * lines, f"Was it the information, the tuning or the model? {subject}", hint)
     rooms = figure.add_gridspec(3, 1, height_ratios=(2.4, 0.01, tall * lines))
@@ -81,7 +84,7 @@ def answer(parts: Parts) -> str:
     if rivals:
         said = f"It was the {_listed([first, *rivals])}; which made more cannot be told."
     else:
-        said = f"It was the {first}{' above all' if others else ''}: {_points(parts[first][0])}."
+        said = f"It was the {first}{' above all' if others else ''}: {_points(parts[first][0], _digits(parts))}."
     return f"{said} {worse}".strip()
 
 
@@ -103,20 +106,25 @@ def _in_order(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
     return list(dict.fromkeys(str(row[key]) for row in rows))
 
 
-def _points(skill: float) -> str:
-    found = f"{100 * skill:.1f}"
+def _points(skill: float, digits: int) -> str:
+    found = f"{100 * skill:.{digits}f}"
     return f"{found} point{'s' * (found != '1.0')}"
+
+
+def _digits(parts: Parts) -> int:
+    """One after the point, or two where all parts are below one point."""
+    return 1 if max(abs(size) for size, _, _ in parts.values()) >= 0.01 else 2
 
 
 def _bars(axes: Axes, parts: Parts) -> None:
     """A bar a part, the largest first and the luck of the seed last, with its interval and its figure."""
-    names = sorted(parts, key=lambda name: (name == LUCK, -parts[name][0]))
+    names, digits = sorted(parts, key=lambda name: (name == LUCK, -parts[name][0])), _digits(parts)
     dress(axes, "points of skill that the choice is worth", "")
     for place, name in enumerate(names):
         size, low, high = (100 * value for value in parts[name])
         axes.barh(place, size, height=0.62, color=_verdict(name, parts), alpha=0.85)
         axes.plot([low, high], [place, place], color=INK, linewidth=1.6, solid_capstyle="butt")
-        text = f"{_points(size / 100)}  ({low:.1f} to {high:.1f})"
+        text = f"{_points(size / 100, digits)}  ({low:.{digits}f} to {high:.{digits}f})"
         end = max(high, size, 0.0)
         axes.annotate(text, (end, place), (6, 0), textcoords="offset points", va="center", fontsize=9.5, color=INK)
     ends = [100 * value for part in parts.values() for value in part] + [0.0]
@@ -132,13 +140,17 @@ def _bars(axes: Axes, parts: Parts) -> None:
 
 
 def _heading(rows: Sequence[Mapping[str, Any]]) -> str:
-    """How many cells beat the random walk, beside how many would by luck."""
-    better = sum(row["skill"] - _REACH * row["skill_se"] > 0 for row in rows)
-    luck = math.ceil(0.025 * len(rows))
+    """How many cells beat the random walk, when all that were tried are counted."""
+    better = sum(_better(row) for row in rows)
+    verb = "is" if better == 1 else "are"
     return (
-        f'{better} of the {len(rows)} ways to forecast are clearly better than "same as yesterday" '
-        f"(by luck alone: about {luck})\n\u25cf tuned   \u25cb as it came"
+        f'{better} of the {len(rows)} ways to forecast {verb} surely better than "same as yesterday"\n'
+        "\u25cf tuned   \u25cb as it came"
     )
+
+
+def _better(row: Mapping[str, Any]) -> bool:
+    return bool(row["skill"] > 0 and row["p_holm"] < SURE)
 
 
 def _cells(axes: Axes, rows: Sequence[Mapping[str, Any]], sets: Sequence[str]) -> None:
@@ -146,7 +158,7 @@ def _cells(axes: Axes, rows: Sequence[Mapping[str, Any]], sets: Sequence[str]) -
     dress(axes, "", "")
     for row in rows:
         skill, reach = 100 * row["skill"], 100 * _REACH * row["skill_se"]
-        colour = GREEN if skill > reach else RED if skill < -reach else FADED
+        colour = GREEN if _better(row) else RED if skill < -reach else FADED
         place = sets.index(row["information"]) + (-0.16 if row["tuned"] else 0.16)
         axes.errorbar(
             skill, place, xerr=reach, fmt="o", color=colour, markersize=5, elinewidth=1.1, zorder=3,

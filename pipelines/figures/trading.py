@@ -69,9 +69,14 @@ def _figures(account: Account) -> str:
     )
 
 
+_NOTHING = 5e-4  # a year: the twentieth of a percent, which is shown as none
+
+
 def _verdict(found: Trading) -> str:
     """What the figures come to, in one line, or in two where a gain must be held against the number of tries."""
     compared = f"({found.excess:+.1%} a year, p = {found.p:.2g})"
+    if abs(found.excess) < _NOTHING:
+        return "It did as buying and holding does: the positions were nearly always the same."
     if found.p > SURE:
         return f"It earned less than buying and holding at the same risk {compared}."
     if found.p >= 1 - SURE:

@@ -1,9 +1,9 @@
 """A study's file: a run's tables with a [study] beside them, which says what is varied.
 
-    [study.information]      ordered; each set adds its channels to those of the one before
-    [[models]]               the random walk, then families from the simplest to the most flexible
-    [study] trials           settings that are tried of a family on the validation years, for its tuned cell
-    [training] seeds         fits of each cell
+[study.information]      ordered; each set adds its channels to those of the one before
+[[models]]               the random walk, then families from the simplest to the most flexible
+[study] trials           settings that are tried of a family on the validation years, for its tuned cell
+[training] seeds         fits of each cell
 """
 
 import tomllib
@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError, field_validator
 from forecaster.contract import Frozen
 from forecaster.errors import ConfigError
 from forecaster.families import AnyFamily
+from forecaster.families.base import TrainedFamily
 from pipelines.config import RunConfig
 
 _ENDINGS = (".csv.gz", ".csv", ".parquet")
@@ -84,8 +85,9 @@ class Study:
         found = cls(design, RunConfig.model_validate(tables, context=beside))
         if len(found.families) < 2:
             raise ValueError("models: at least two besides the random walk are needed, the simplest first")
-        if found.run.training.seeds < 2:
-            raise ValueError("training.seeds: at least 2 are needed, or luck cannot be told from anything else")
+        seeded = any(isinstance(model, TrainedFamily) for model in found.families)
+        if not seeded or found.run.training.seeds < 2:
+            raise ValueError("training.seeds: at least 2 fits of a trained family are needed, or luck cannot be told")
         return found
 
     @property

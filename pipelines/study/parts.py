@@ -83,16 +83,13 @@ class Factorial:
         return found
 
     def parts(self) -> dict[str, Part]:
-        """The three questions' parts, and `luck of the seed`."""
-        from pipelines.figures.study import LUCK
-
+        """The three questions' parts, by name."""
         sides = (
             self._pairs("information", self.sets[-1], self.sets[0]),
             self._pairs("tuned", True, False),
             self._pairs("family", self.families[-1], self.families[0]),
         )
-        found = {name: self.difference(pairs, len(QUESTIONS)) for name, pairs in zip(QUESTIONS, sides, strict=True)}
-        return found | {LUCK: self.luck}
+        return {name: self.difference(pairs, len(QUESTIONS)) for name, pairs in zip(QUESTIONS, sides, strict=True)}
 
     def steps(self) -> dict[str, Part]:
         """What each information set adds to the one before; intervals for all steps at once."""
@@ -163,9 +160,7 @@ class Factorial:
             ratio = mean.mean(axis=0) / self._base
             influence -= weight * ((mean - ratio * self.walk) / self._base).mean(axis=1)
         years = standard_error(influence, bandwidth(*self.walk.shape))
-        seeds = sum(
-            weight**2 * self._scatter(cell.family) / len(cell.losses) for cell, weight in weights.items()
-        )
+        seeds = sum(weight**2 * self._scatter(cell.family) / len(cell.losses) for cell, weight in weights.items())
         return size, math.hypot(years, math.sqrt(seeds))
 
     def _scatter(self, family: str) -> float:

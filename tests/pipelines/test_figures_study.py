@@ -21,7 +21,7 @@ SMALL = {LUCK: (0.002, 0.001, 0.003)}
 def cells(families: int, shift: float = 0.0, error: float = 0.004) -> list[dict[str, object]]:
     rng = np.random.default_rng(families)
     return [
-        {"information": name, "family": family, "tuned": tuned, "skill_se": error,
+        {"information": name, "family": family, "tuned": tuned, "skill_se": error, "p_holm": 0.01,
          "skill": shift + 0.004 * place + 0.004 * rng.standard_normal()}
         for family in FAMILIES[:families]
         for place, name in enumerate(SETS)
@@ -80,10 +80,10 @@ def test_the_answer_claims_no_more_than_the_intervals_allow(parts, said):
 
 def test_every_cell_is_where_it_was_found():
     rows = [
-        {"information": "price", "family": "gru", "tuned": False, "skill": -0.03, "skill_se": 0.01},
-        {"information": "price", "family": "gru", "tuned": True, "skill": 0.01, "skill_se": 0.01},
-        {"information": "+ macro", "family": "gru", "tuned": True, "skill": 0.05, "skill_se": 0.01},
-        {"information": "+ macro", "family": "ar", "tuned": False, "skill": 0.0, "skill_se": 0.0},
+        {"information": "price", "family": "gru", "tuned": False, "skill": -0.03, "skill_se": 0.01, "p_holm": 1.0},
+        {"information": "price", "family": "gru", "tuned": True, "skill": 0.01, "skill_se": 0.01, "p_holm": 0.2},
+        {"information": "+ macro", "family": "gru", "tuned": True, "skill": 0.05, "skill_se": 0.01, "p_holm": 0.001},
+        {"information": "+ macro", "family": "ar", "tuned": False, "skill": 0.0, "skill_se": 0.0, "p_holm": 1.0},
     ]
     figure = study(rows, CLEAR | SMALL, "AAPL")
     gru, ar = figure.axes[2:]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import numpy as np
 import pytest
 
 from forecaster.errors import ConfigError, NothingBefore, PromotionConflict
+from forecaster.runtime import Runtime
+from forecaster.scores import Scores
+from forecaster.store.artifacts import load_artifact
 from forecaster.store.challenges import challenges, count_recipes, spending
 from forecaster.store.champions import find_champion, promotions
 from pipelines.compare import Comparison, see
@@ -150,7 +154,7 @@ def test_two_promoters_at_once_one_wins(home, folder):
     assert _decided(made, walked, comparison, winner, before, False).moved
     with pytest.raises(PromotionConflict, match="somebody else promoted for LOAD-level-2"):
         _decided(made, walked, comparison, loser, before, False)
-    assert [one.key for one in challenges(made.engine, "LOAD-level-2")][0] == "a"
+    assert challenges(made.engine, "LOAD-level-2")[0].key == "a"
     refused = replace(loser, passed=False)
     with pytest.raises(PromotionConflict):
         _decided(made, walked, comparison, refused, before, False)
@@ -169,8 +173,6 @@ def test_newer_data_refresh_the_champion_without_a_challenge(home, folder):
 
 
 def load_until(made: Workspace, digest: str) -> Any:
-    from forecaster.store.artifacts import load_artifact
-
     return load_artifact(made.engine, digest).manifest.trained_until
 
 
@@ -205,7 +207,7 @@ def test_folds_are_scored_each_by_its_own_refit(folder, tmp_path):
     made = fetched(tmp_path / "home", run, NOW)
     assert len(made.folds) == 4
     edges = [(spans.test[0].origins[0], spans.test[0].origins[-1]) for spans in made.folds]
-    assert all(later[0] == earlier[1] + 1 for earlier, later in zip(edges, edges[1:], strict=False))
+    assert all(later[0] == earlier[1] + 1 for earlier, later in pairwise(edges))
     for spans in made.folds:
         horizon = made.config.target.horizon
         assert spans.train[0].origins[-1] + horizon <= spans.validation[0].origins[0]
@@ -214,9 +216,6 @@ def test_folds_are_scored_each_by_its_own_refit(folder, tmp_path):
     assert comparison.folds == 4
     assert len({trained.artifact.digest for trained in walked[1].folds}) == 4
     windows = made.universe[0]
-    from forecaster.runtime import Runtime
-    from forecaster.scores import Scores
-
     raw = [
         Scores.of(
             Runtime(trained.artifact).quantiles(windows.contexts(spans.test[0].origins)),
