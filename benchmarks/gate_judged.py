@@ -94,11 +94,10 @@ class Bench:
 
 
 def _quantiles(model: Model, sample: Sample) -> Floats:
-    parts = []
+    chunks = np.split(sample.origins, range(_CHUNK, len(sample.origins), _CHUNK))
     with torch.inference_mode():
-        for chunk in np.split(sample.origins, range(_CHUNK, len(sample.origins), _CHUNK)):
-            parts.append(model(torch.from_numpy(sample.windows.contexts(chunk)))[0].double().numpy())
-    return np.concatenate(parts)
+        answers = [model(torch.from_numpy(sample.windows.contexts(chunk)))[0] for chunk in chunks]
+    return np.concatenate([quantiles.double().numpy() for quantiles in answers])
 
 
 def scored(stage: Stage, answers: Answers) -> Scored:

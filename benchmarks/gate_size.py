@@ -1,8 +1,8 @@
 """Size: on random walks nothing is to be found, so every promotion is a false one.
 
 Half of the walks have a constant volatility, and the baseline a constant scale; half have GARCH volatility, and the
-baseline is GARCH. All families but the baseline's own are fitted in a fast setting, the validation years choose one, and
-it is put to the gate as the first challenge of a target, with the scores of all seen.
+baseline is GARCH. All families are fitted in a fast setting, the validation years choose one, and it is put to the gate
+as the first challenge of a target, with the scores of all seen.
 """
 
 from collections.abc import Mapping

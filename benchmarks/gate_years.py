@@ -11,7 +11,7 @@ count was reset. Quantiles are taken for calibrated ones.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 from scipy.signal import lfilter
@@ -109,7 +109,7 @@ def live(order: Order) -> Found:
 
 def allowances() -> list[float]:
     """What each weekly challenge may spend."""
-    spent = []
+    spent: list[tuple[datetime, float]] = []
     for week in range(WEEKS):
         when = NOW + timedelta(weeks=week)
         spent.append((when, gate.allowance(spent, when)))

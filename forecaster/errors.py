@@ -233,12 +233,12 @@ class NoChampion(ForecasterError):
 
 class NothingBefore(ForecasterError):
     def __init__(self, target: str) -> None:
-        super().__init__(f"{target} has no champion before this one to go back to")
+        super().__init__(f"{target} has no champion before this one to go back to; `forecaster promote --explain` lists them")
 
 
 class RefreshRefused(ForecasterError):
     def __init__(self, name: str, problem: str) -> None:
-        super().__init__(f"the refit of {name} was refused and the champion stays: {problem}")
+        super().__init__(f"the refit of {name} was refused, the champion stays: {problem}; look at the data it was trained on")
 
 
 class PromotionConflict(ForecasterError):

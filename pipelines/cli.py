@@ -324,6 +324,51 @@ def bench(
 
 
 @app.command()
+def reproduce(
+    name: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's key, MLflow id or artifact digest, or its start.")
+    ],
+    home: HomeOption = DEFAULT_HOME,
+    run: RunOption = None,
+    as_json: JsonOption = False,
+    database: DatabaseOption = None,
+) -> None:
+    """Train a run again in a fresh process, from its snapshot and statement: identical, or what differs."""
+    from pipelines.reproduce import reproduce as run_reproduce
+
+    terminal = open_terminal(as_json)
+    workspace = open_workspace(home, run, database, None)
+    folder = run.parent if run else Path()
+    found = run_reproduce(workspace.engine, workspace.home.snapshots, name, folder, terminal.say)
+    terminal.result(found.record(), *found.lines)
+    if not found.identical:
+        raise typer.Exit(1)
+
+
+@app.command()
+def replay(
+    symbol: Annotated[str, typer.Argument(help="Symbol whose forecasts are recomputed.")],
+    origin: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only the forecast from there.", show_default=False)
+    ] = None,
+    home: HomeOption = DEFAULT_HOME,
+    run: RunOption = None,
+    as_json: JsonOption = False,
+    database: DatabaseOption = None,
+) -> None:
+    """Recompute forecasts of the ledger from the artifact and what the store knew: identical, or what differs."""
+    from pipelines.replay import replay as run_replay
+
+    terminal = open_terminal(as_json)
+    workspace = open_workspace(home, run, database, None)
+    day = origin.date() if origin else None
+    found = run_replay(workspace.engine, workspace.config.features, symbol, day)
+    terminal.result({"replayed": [one.record() for one in found]}, *(one.line for one in found))
+    if not all(one.identical for one in found):
+        raise typer.Exit(1)
+
+
+@app.command()
 def serve(
     home: HomeOption = DEFAULT_HOME,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",

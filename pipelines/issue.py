@@ -106,7 +106,7 @@ def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issu
 
 def _seen(engine: Engine, symbol: str, now: datetime) -> np.datetime64 | None:
     """When the symbol's source last answered: a series had nothing new until then. An older answer says less."""
-    answered = last_visit(engine, symbol, ("ok", "overtaken"))
+    answered = last_visit(engine, symbol, ("ok", "overtaken"), until=now)
     return None if answered is None else np.datetime64(min(answered.asked_at, now).replace(tzinfo=None), "us")
 
 

@@ -200,6 +200,10 @@ def train_all(bench: Bench, jobs: Sequence[Job], say: Say, progress_bar: bool = 
         if holes:
             say(holes)
     nodes = {bench.key(node): node for job in jobs for node in job.nodes()}
+    above: dict[str, Job | None] = {bench.key(job): None for job in jobs}
+    for whole in nodes.values():
+        for member in whole.members:
+            above.setdefault(bench.key(member), whole)
     waiting = {key: node for key, node in nodes.items() if find(bench, node) is None}
     fresh, total = set(waiting), len(waiting)
     while waiting:
@@ -211,7 +215,7 @@ def train_all(bench: Bench, jobs: Sequence[Job], say: Say, progress_bar: bool = 
         alone = progress_bar and (bench.workers.count == 1 or len(ready) == 1)
         orders = [_order(bench, node, alone) for node in ready.values()]
         for order, made in bench.workers.each(carry_out, orders):
-            _record(bench, order.job, made, jobs)
+            _record(bench, order.job, made, above[bench.key(order.job)])
             del waiting[bench.key(order.job)]
             took = f"{made.seconds:.1f} s, {made.artifact.manifest.epochs} epochs"
             say(f"trained   {total - len(waiting)}/{total} {order.job.label}: {took}")
@@ -264,9 +268,9 @@ def _order(bench: Bench, job: Job, progress_bar: bool) -> Order:
     )
 
 
-def _record(bench: Bench, job: Job, made: Made, jobs: Sequence[Job]) -> None:
+def _record(bench: Bench, job: Job, made: Made, above: Job | None) -> None:
     """Keep what was made, in the notebook and in the store."""
-    run_id = _note(bench, job, made, jobs)
+    run_id = _note(bench, job, made, above)
     statement = Statement.of(job.node, bench.snapshot, bench.config).record()
     run = Run(bench.key(job), made.artifact.digest, run_id, made.seconds, statement)
     with bench.engine.begin() as connection:
@@ -274,10 +278,9 @@ def _record(bench: Bench, job: Job, made: Made, jobs: Sequence[Job]) -> None:
         add_run(connection, run, made.tensors, bench.now)
 
 
-def _note(bench: Bench, job: Job, made: Made, jobs: Sequence[Job]) -> str:
-    """A seed is a run under its model's; a model's own run holds the graph and the figures."""
-    model = job in jobs
-    above = None if model else next((whole for node in jobs for whole in node.nodes() if job in whole.members), None)
+def _note(bench: Bench, job: Job, made: Made, above: Job | None) -> str:
+    """A seed is a run under its model's; a model's own run, which is under none, holds the graph and the figures."""
+    model = above is None
     parent = None if above is None else bench.notebook.open(bench.key(above), f"{above.label} {above.span}")
     run_id = bench.notebook.open(bench.key(job), f"{job.label} {job.span}", parent)
     drawn = {}

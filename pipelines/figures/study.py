@@ -43,8 +43,8 @@ def study(rows: Sequence[Mapping[str, Any]], parts: Parts, subject: str) -> Figu
     hint = (
         'A point of skill is 1 % less error than the forecast "same as yesterday" (the random walk). Lines say how far '
         "off a bar or a dot may be: through the bars, all hold at once in 95 of 100 studies. A grey bar may be nothing "
-        "but luck. Below, each dot is one way to forecast. Green, right of the red line: better, also when all that was "
-        "tried is counted; red, left of it: worse; grey: nobody can tell."
+        "but luck. Below, each dot is one way to forecast. Green, right of the red line: better, also when all that "
+        "was tried is counted; red, left of it: worse; grey: nobody can tell."
     )
     figure = plain(11, 4.3 + tall * lines, f"Was it the information, the tuning or the model? {subject}", hint)
     rooms = figure.add_gridspec(3, 1, height_ratios=(2.4, 0.01, tall * lines))

@@ -43,7 +43,7 @@ class Room:
 
 
 @dataclass(frozen=True)
-class Scored:
+class Compared:
     """One information set's cells, trained and compared."""
 
     ways: tuple[Way, ...]
@@ -76,17 +76,17 @@ class Inquiry:
         """Everything in its order."""
         self._fetch()
         blind = self._blind()
-        scored = [self._scored(room, self._ways(room, blind)) for room in self.rooms]
-        cells = tuple(cell for one in scored for cell in one.cells)
-        first = scored[0].comparison
+        compared = [self._compared(room, self._ways(room, blind)) for room in self.rooms]
+        cells = tuple(cell for one in compared for cell in one.cells)
+        first = compared[0].comparison
         walk = first.scored[first.baseline].daily
         families = tuple(model.name for model in self.plan.families)
         factorial = Factorial(cells, walk, self.plan.design.sets, families)
         found = Findings.of(
-            self._key(scored), self.plan, self.rooms[0].workspace.snapshot, factorial,
-            [way for one in scored for way in one.ways], [one.comparison for one in scored], blind,
+            self._key(compared), self.plan, self.rooms[0].workspace.snapshot, factorial,
+            [way for one in compared for way in one.ways], [one.comparison for one in compared], blind,
         )  # fmt: skip
-        self.rooms[-1].bench.notebook.add_figures(scored[-1].run_id, {"study": draw(found)}, {})
+        self.rooms[-1].bench.notebook.add_figures(compared[-1].run_id, {"study": draw(found)}, {})
         return found
 
     @cached_property
@@ -144,7 +144,7 @@ class Inquiry:
         family, training = found.space.settle(found.best.values if found.best else found.space.start)
         return Way.searched(room.name, family, training)
 
-    def _scored(self, room: Room, ways: list[Way]) -> Scored:
+    def _compared(self, room: Room, ways: list[Way]) -> Compared:
         """Cells trained, compared, seen and recorded."""
         self.say(f"training  {len(ways)} ways on {room.name}")
         walk, others = train_ways(room.bench, room.folds, ways, self.say)
@@ -155,10 +155,10 @@ class Inquiry:
         add_looks(workspace.engine, config.target.key, looks, first, last, self.now)
         recorded = record(room.bench.notebook, comparison, [walk, *others], workspace.snapshot, self.now)
         cells = tuple(_cell(room, way, walked) for way, walked in zip(ways, others, strict=True))
-        return Scored(tuple(ways), cells, comparison, recorded.run_id)
+        return Compared(tuple(ways), cells, comparison, recorded.run_id)
 
-    def _key(self, scored: Sequence[Scored]) -> str:
-        return hashlib.sha256("".join(one.comparison.key for one in scored).encode()).hexdigest()
+    def _key(self, compared: Sequence[Compared]) -> str:
+        return hashlib.sha256("".join(one.comparison.key for one in compared).encode()).hexdigest()
 
 
 def _cell(room: Room, way: Way, walked: Walked) -> Cell:

@@ -30,9 +30,8 @@ def paragraph(parts: Mapping[str, Part], rows: Sequence[Mapping[str, Any]], fami
     for name in QUESTIONS:
         choice = _CHOICE[name].format(first=families[0], last=families[-1])
         lines.append(f"{choice} {_worth(parts[name], parts[LUCK])}.")
-    lines.append(
-        f"Training the same model once more with another seed moves its skill by about {100 * parts[LUCK].size:.2f} points."
-    )
+    luck = 100 * parts[LUCK].size
+    lines.append(f"Training the same model once more with another seed moves its skill by about {luck:.2f} points.")
     lines.append(_against_the_walk(rows, beaten))
     return " ".join(lines)
 

@@ -35,6 +35,11 @@ FACTS: dict[type[ForecasterError], tuple[object, ...]] = {
     errors.NotTrained: (["lstm", "gru"],),
     errors.RunError: ("abcdef", "2 runs are called so; choose one by its key: abcdef12, abcdef34"),
     errors.NoChampion: ("T-return-5",),
+    errors.NothingBefore: ("T-return-5",),
+    errors.RefreshRefused: (
+        "gru",
+        "it says the same on all of the newest 250 origins; put a recipe to the gate instead",
+    ),
     errors.PromotionConflict: ("T-return-5",),
 }
 

@@ -30,6 +30,7 @@ from forecaster.store.artifacts import (
     load_start,
     load_weights,
 )
+from forecaster.store.challenges import Challenge, add_challenge, add_looks, challenges, count_recipes
 from forecaster.store.champions import Champion, all_champions, crown, find_champion, require_champion
 from forecaster.store.database import migrate, require_current
 from forecaster.store.history import (
@@ -56,6 +57,9 @@ FIRST, SECOND = small_artifact("first"), small_artifact("second")
 
 
 BAR = Row(date(2020, 5, 4), datetime(2020, 5, 4, 20, 30, tzinfo=UTC), (9.5, 11.5, 8.5, 10.5, 1000.0))
+
+
+CHALLENGE = Challenge(TARGET, 1, "c" * 64, "r" * 64, 0.005, True, DECISION, NOW)
 
 
 def put_artifacts(store: Engine, *artifacts: Artifact) -> None:
@@ -94,7 +98,8 @@ def filled(store: Engine) -> Champion:
         add_artifact(connection, FIRST, NOW)
         add_run(connection, Run("k" * 64, FIRST.digest, "run", 1.5), b"tensors", NOW)
     add_tuning(store, Tuning("s" * 64, 1, TARGET, "gru", "gru", "5" * 64, 1, 0, 0, None, {"hidden": 4}), NOW)
-    champion = crown(store, TARGET, FIRST.digest, None, DECISION, NOW)
+    add_looks(store, TARGET, {"r" * 64: "gru"}, date(2020, 1, 2), date(2020, 4, 30), NOW)
+    champion = crown(store, TARGET, FIRST.digest, None, DECISION, NOW, CHALLENGE)
     add_entries(store, entries_of(champion))
     return champion
 
@@ -131,7 +136,7 @@ def test_a_store_from_before_weights_were_kept_is_taken_along(empty):
         with pytest.raises(StoreOutdated, match="at revision 0002"):
             require_current(empty)
         migrate(empty)
-        assert counts(empty) == before | {"weights": 0, "tuning": 0}
+        assert counts(empty) == before | {"weights": 0, "tuning": 0, "look": 0, "challenge": 0}
     assert find_run(empty, "k" * 64) == Run("k" * 64, FIRST.digest, "run", 1.5)
     assert load_artifact(empty, FIRST.digest) == FIRST
     with pytest.raises(NotTrained):
@@ -273,6 +278,28 @@ def test_of_two_that_promote_at_once_one_wins_each_time(store):
     assert counts(store)["promotion"] == 50
 
 
+def test_a_recipe_seen_twice_counts_once_and_anew_after_a_challenge_that_passed(store):
+    put_artifacts(store, FIRST)
+    spring, autumn = (date(2020, 1, 2), date(2020, 6, 30)), (date(2020, 7, 1), date(2020, 12, 31))
+    for later, models in enumerate(({"a": "gru", "b": "lstm"}, {"b": "lstm", "c": "mlp"})):
+        add_looks(store, TARGET, models, *spring, NOW + timedelta(hours=later))
+    add_looks(store, TARGET, {"d": "ar"}, *autumn, NOW)
+    add_looks(store, "U-return-2", {"e": "ar"}, *spring, NOW)
+    assert count_recipes(store, TARGET, *spring) == 3
+    assert count_recipes(store, TARGET, spring[0], autumn[1]) == 4
+    assert counts(store)["look"] == 5
+    passed = replace(CHALLENGE, created_at=NOW + timedelta(hours=1))
+    crown(store, TARGET, FIRST.digest, None, DECISION, passed.created_at, passed)
+    assert count_recipes(store, TARGET, *spring) == 1  # c, seen as the champion came
+    add_looks(store, TARGET, {"a": "gru", "c": "mlp"}, *spring, NOW + timedelta(hours=2))
+    assert count_recipes(store, TARGET, *spring) == 2
+    refused = replace(CHALLENGE, number=2, key="other", passed=False, created_at=NOW + timedelta(hours=3))
+    with store.begin() as connection:
+        add_challenge(connection, refused)
+    assert count_recipes(store, TARGET, *spring) == 2  # a refusal gives nobody a fresh start
+    assert [one.number for one in challenges(store, TARGET)] == [2, 1]
+
+
 def test_only_a_stored_artifact_can_be_crowned(store):
     # It is missing; nobody else promoted.
     with pytest.raises((ArtifactMissing, DatabaseError)):
@@ -336,6 +363,8 @@ def test_two_symbols_of_one_target_are_kept_apart(store):
 ATTEMPTS = {
     "promotion": ["version = 9", "digest = digest", "decision = NULL"],
     "forecast": ["origin_close = 1", "quantiles = NULL", "issued_at = NULL", "horizon = horizon"],
+    "look": ["model = 'other'", "recipe = recipe"],
+    "challenge": ["passed = NOT passed", "alpha = 0", "decision = NULL"],
 }
 
 
@@ -349,7 +378,7 @@ def test_history_cannot_be_changed_by_anyone(store, table, change):
 @pytest.mark.parametrize("table", ATTEMPTS)
 def test_history_cannot_be_deleted_by_anyone(store, table):
     filled(store)
-    attempts = [f"DELETE FROM {table}", f"DELETE FROM {table} WHERE version = 1"]
+    attempts = [f"DELETE FROM {table}", f"DELETE FROM {table} WHERE target = '{TARGET}'"]
     if store.dialect.name == "postgresql":
         attempts.append(f"TRUNCATE {table}")
     for attempt in attempts:
@@ -365,13 +394,13 @@ def test_history_cannot_be_replaced_by_an_insert(store, table):
         row = dict(connection.execute(text(f"SELECT * FROM {table}")).mappings().first())
     columns, values = ", ".join(row), ", ".join(f":{name}" for name in row)
     if store.dialect.name == "postgresql":
-        keys = {"promotion": "target, version", "forecast": "id"}[table]
+        keys = ", ".join(column.name for column in metadata.tables[table].primary_key)
         values = values.replace(":decision", "CAST(:decision AS JSON)").replace(
             ":quantiles", "CAST(:quantiles AS JSON)"
         )
-        attempt = f"INSERT INTO {table} ({columns}) VALUES ({values}) ON CONFLICT ({keys}) DO UPDATE SET version = 9"
+        attempt = f"INSERT INTO {table} ({columns}) VALUES ({values}) ON CONFLICT ({keys}) DO UPDATE SET target = 'U'"
     else:
         attempt = f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({values})"
-    changed = row | {"version": row["version"], "decision": "{}", "quantiles": "[]"}
+    changed = row | {"decision": "{}", "quantiles": "[]"}
     with pytest.raises(DatabaseError), store.begin() as connection:
         connection.execute(text(attempt), {name: changed[name] for name in row})
