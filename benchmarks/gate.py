@@ -8,7 +8,7 @@ Intervals are 95 % ones (Clopper and Pearson). Claims; the command exits 0 only 
 2. Years. In at most 5 % of simulated years a weekly challenge by a recipe that is no better passes, for each of three
    users: one new recipe a week, without and with a champion, and the best on the test years of five new ones a week.
 3. Power. Of one recipe in a target's first challenge, in at least 90 %: volatility that the baseline misses and a
-   channel that leads with correlation .3, at 1000 origins; AR(1) with weight .1 at 8000.
+   channel that leads with correlation .3, at 1000 origins; AR(1) with weight .1 at 8000, refitted after 4000.
 4. Tricks. Shuffled targets, leaked features, a constant forecast, a copy of the champion, plain or with a little noise,
    and the champion with widened tails are refused, each time and for that reason.
 5. In the first worlds the exported artifacts, scored as `compare` does it, get the same word on every check as the
@@ -110,7 +110,7 @@ def measure_power(workers: Workers, amount: Amount) -> tuple[bool, str]:
     """Claim 3."""
     orders = [power.Order(case, seed) for seed in range(amount.replications) for case in power.CASES]
     found = [one for _, one in workers.each(power.replicate, orders)]
-    print(f"\nPower: {amount.replications} replications, alpha {FIRST:.2%}, promoted by test origins")
+    print(f"\nPower: {amount.replications} replications, alpha {FIRST:.2%}, promoted by test origins", flush=True)
     holds, said = True, []
     for name, case in power.CASES.items():
         part = [one for one in found if one.case == name]

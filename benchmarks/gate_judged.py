@@ -60,9 +60,12 @@ class Bench:
 
     @property
     def task(self) -> Task:
-        """What is fitted on."""
-        spans = self.world.folds[0]
-        return Task(spans.train, spans.validation)
+        """What the first fold's models are fitted on."""
+        return self._tasks[0]
+
+    @property
+    def _tasks(self) -> list[Task]:
+        return [Task(spans.train, spans.validation) for spans in self.world.folds]
 
     @property
     def stage(self) -> Stage:
@@ -75,14 +78,24 @@ class Bench:
         return Stage.validation(self.world.folds, "return")
 
     def fit(self, family: AnyFamily) -> Fitted:
-        """One fit of a family."""
+        """One fit of a family, for the first fold."""
+        return self._fit(family, self.task)
+
+    def _fit(self, family: AnyFamily, task: Task) -> Fitted:
         torch.set_num_threads(1)  # small networks are slower on two, and two worlds are judged side by side
-        return fit(family, self.world.spec, self.training, self.task, seed=self.training.seed)
+        return fit(family, self.world.spec, self.training, task, seed=self.training.seed)
 
     def answers(self, model: Model) -> Answers:
-        """What a model says at validation and test origins."""
-        spans = self.world.folds[0]
+        """What a model says at validation and test origins, where there is one fold."""
+        (spans,) = self.world.folds
         return Answers(_quantiles(model, spans.validation[0]), _quantiles(model, spans.test[0]))
+
+    def walk(self, family: AnyFamily) -> Answers:
+        """What a family says, fitted anew for each fold."""
+        models = [self._fit(family, task).model for task in self._tasks]
+        folds = self.world.folds
+        test = [_quantiles(model, spans.test[0]) for model, spans in zip(models, folds, strict=True)]
+        return Answers(_quantiles(models[0], folds[0].validation[0]), np.concatenate(test))
 
     def exported(self, family: AnyFamily, fitted: Fitted) -> Walked:
         """The model as `forecaster train` hands it over."""
@@ -102,14 +115,14 @@ def _quantiles(model: Model, sample: Sample) -> Floats:
 
 def scored(stage: Stage, answers: Answers) -> Scored:
     """What `Stage.score` makes of an artifact, made of its quantiles; raw where the stage has nothing before it."""
-    (sample,), outcomes = stage.symbols[0], stage.outcomes
+    samples, outcomes = stage.symbols[0], stage.outcomes
     quantiles = answers.test if stage.before else answers.before
     raw = quantiles
     if stage.before:
-        rows = np.concatenate((stage.before[0].origins, sample.origins))
+        rows = np.concatenate([sample.origins for sample in (*stage.before, *samples)])
         both = np.concatenate((answers.before, answers.test))
-        known, _ = calibrate(rows, both, sample.windows.targets[rows], State.start(outcomes.shape[1]))
-        quantiles = known[-len(sample.origins) :]
+        known, _ = calibrate(rows, both, samples[0].windows.targets[rows], State.start(outcomes.shape[1]))
+        quantiles = known[-len(outcomes) :]
     return as_they_are(stage, quantiles, raw)
 
 

@@ -97,12 +97,14 @@ def led(rng: np.random.Generator, count: int, share: float) -> Market:
 
 @dataclass(frozen=True)
 class Cut:
-    """How many origins are trained on, validated on and tested on, and how far ahead is forecast."""
+    """How many origins are trained on at first, validated on and tested on, and how far ahead is forecast."""
 
     train: int
     validation: int
     test: int
     horizon: int
+    refit_every: int | None = None
+    """Test sessions from one refit, on all that came before, to the next; None for one fit before them."""
 
     @property
     def sessions(self) -> int:
@@ -135,4 +137,5 @@ def divided(windows: Windows, cut: Cut) -> World:
     """A world of windows: the newest origins are tested on."""
     last = len(windows.sessions) - cut.horizon
     edges = [windows.sessions[last - cut.test - held].item() for held in (cut.validation, 0)]
-    return World(windows, walk([windows], edges[0], edges[1], None), Spec(windows.spec, cut.horizon))
+    folds = walk([windows], edges[0], edges[1], None, cut.refit_every)
+    return World(windows, folds, Spec(windows.spec, cut.horizon))

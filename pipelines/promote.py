@@ -104,7 +104,9 @@ def promote(
     challenge = Challenge(
         config.target.key, 1 + len(past), key, recipe.digest, evidence.alpha, decision.passed, record, workspace.now
     )
-    return _decided(workspace, walked, comparison, challenge, before, progress_bar)
+    answer = _decided(workspace, walked, comparison, challenge, before, progress_bar)
+    workspace.notebook.log_decision(comparison.key, record)
+    return answer
 
 
 def _required(name: str, comparison: Comparison) -> str:

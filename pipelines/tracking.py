@@ -150,6 +150,14 @@ class Notebook:
         self._log(run_id, [Metric(name, value, now_ms, 0) for name, value in metrics.items()], [])
         self._client.set_terminated(run_id)
 
+    def log_decision(self, key: str, decision: Mapping[str, Any]) -> None:
+        """What the gate said of a model of a comparison, into the comparison's run."""
+        run_id = self.open(key, "comparison")
+        said = {"gate": "passed" if decision["passed"] else "refused", "gate_reason": decision["reason"]}
+        for name, value in said.items():
+            self._client.set_tag(run_id, name, value[:_LONGEST])
+        self._client.log_dict(run_id, dict(decision), f"gate/{decision['candidate']}.json")
+
     def log_trial(
         self, run_id: str, values: Mapping[str, str], skills: Sequence[float], tags: Mapping[str, str], now_ms: int
     ) -> None:

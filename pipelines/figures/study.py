@@ -23,6 +23,7 @@ _MEANING = {
     LUCK: "the same model, trained again",
 }
 _WALK = 'no better than\n"same as yesterday"'
+_UNREAD = "not read by it"
 _REACH = 1.96  # standard errors of a 95 % interval
 _COLUMNS = 4
 
@@ -84,7 +85,7 @@ def answer(parts: Parts) -> str:
     if rivals:
         said = f"It was the {_listed([first, *rivals])}; which made more cannot be told."
     else:
-        said = f"It was the {first}{' above all' if others else ''}: {_points(parts[first][0], _digits(parts))}."
+        said = f"It was the {first}{' above all' if others else ''}: {_points(parts[first][0], digits_of(parts))}."
     return f"{said} {worse}".strip()
 
 
@@ -107,24 +108,24 @@ def _in_order(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
 
 
 def _points(skill: float, digits: int) -> str:
-    found = f"{100 * skill:.{digits}f}"
+    found = f"{100 * skill:z.{digits}f}"
     return f"{found} point{'s' * (found != '1.0')}"
 
 
-def _digits(parts: Parts) -> int:
-    """One after the point, or two where all parts are below one point."""
+def digits_of(parts: Parts) -> int:
+    """How many digits after the point figures have: one, or two where all parts are below one point."""
     return 1 if max(abs(size) for size, _, _ in parts.values()) >= 0.01 else 2
 
 
 def _bars(axes: Axes, parts: Parts) -> None:
     """A bar a part, the largest first and the luck of the seed last, with its interval and its figure."""
-    names, digits = sorted(parts, key=lambda name: (name == LUCK, -parts[name][0])), _digits(parts)
+    names, digits = sorted(parts, key=lambda name: (name == LUCK, -parts[name][0])), digits_of(parts)
     dress(axes, "points of skill that the choice is worth", "")
     for place, name in enumerate(names):
         size, low, high = (100 * value for value in parts[name])
         axes.barh(place, size, height=0.62, color=_verdict(name, parts), alpha=0.85)
         axes.plot([low, high], [place, place], color=INK, linewidth=1.6, solid_capstyle="butt")
-        text = f"{_points(size / 100, digits)}  ({low:.{digits}f} to {high:.{digits}f})"
+        text = f"{_points(size / 100, digits)}  ({low:z.{digits}f} to {high:z.{digits}f})"
         end = max(high, size, 0.0)
         axes.annotate(text, (end, place), (6, 0), textcoords="offset points", va="center", fontsize=9.5, color=INK)
     ends = [100 * value for part in parts.values() for value in part] + [0.0]
@@ -164,6 +165,9 @@ def _cells(axes: Axes, rows: Sequence[Mapping[str, Any]], sets: Sequence[str]) -
             skill, place, xerr=reach, fmt="o", color=colour, markersize=5, elinewidth=1.1, zorder=3,
             markerfacecolor=colour if row["tuned"] else "white",
         )  # fmt: skip
+    for place in range(len(sets)):
+        if not any(row["information"] == sets[place] for row in rows):
+            axes.annotate(_UNREAD, (0, place), (6, 0), textcoords="offset points", va="center", fontsize=8, color=FADED)
     axes.axvline(0, color=RED, linewidth=1.2)
     axes.set_yticks(range(len(sets)), sets)
     axes.set_ylim(len(sets) - 0.5, -1.4)  # room for the line's name

@@ -147,6 +147,8 @@ def test_mlflow_opens_the_model_and_holds_the_run(
         assert [file.path for file in client.list_artifacts(row["run_id"], "figures")] == ["figures/training.png"]
         (comparison,) = client.search_runs([run.info.experiment_id], "tags.comparison != ''")
         assert told.data.tags["mlflow.parentRunId"] == comparison.info.run_id
+        assert comparison.data.tags["gate"] in ("passed", "refused")
+        assert model in comparison.data.tags["gate_reason"]
         drawn = {file.path for file in client.list_artifacts(comparison.info.run_id, "figures")}
         assert {f"figures/{name}.png" for name in ("leaderboard", "calibration", "training", "gradient")} <= drawn
     (logged,) = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{row['run_id']}'")

@@ -303,9 +303,9 @@ def rows(*p: float) -> list[dict[str, object]]:
         ({}, (0.01, 0.001), "2 of the 2 ways to forecast are surely better", "nothing to find"),
         ({}, (0.01, 0.001), "makes 2.0 % less error (way 1)", "nothing to find"),
         ({"information": Part(0.02, 0.01, 0.03)}, (0.01, 1.0), "It was the information: 2.0 points. ", "cost"),
-        ({"information": Part(0.02, 0.01, 0.03)}, (0.01,), "alone was worth 2.00 points (+1.00 to +3.00).", "cost"),
-        ({"tuning": Part(-0.02, -0.03, -0.01)}, (1.0,), "Searching for better settings cost 2.00 points", "was worth"),
-        ({"model": Part(0.004, 0.001, 0.007)}, (1.0,), "lstm instead of ar on the same information was worth 0.40 "
+        ({"information": Part(0.02, 0.01, 0.03)}, (0.01,), "alone was worth 2.0 points (+1.0 to +3.0).", "cost"),
+        ({"tuning": Part(-0.02, -0.03, -0.01)}, (1.0,), "settings cost 2.0 points (-3.0 to -1.0).", "was worth"),
+        ({"model": Part(0.004, 0.001, 0.007)}, (1.0,), "lstm instead of ar, both offered the same, was worth 0.40 "
          "points (+0.10 to +0.70), which need be no more than a lucky seed gives.", "cost"),
     ],
 )  # fmt: skip
