@@ -6,19 +6,21 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Engine
 
-from forecaster.contract import LEVELS, Target
+from forecaster.contract import LEVELS, Floats, Target
 from forecaster.errors import ConfigError, Delisted, MissingSessions, UnknownSymbol
 from forecaster.features import subjects
 from forecaster.runtime import Runtime
 from forecaster.store.artifacts import load_artifact
-from forecaster.store.champions import require_champion
+from forecaster.store.champions import Champion, require_champion
 from forecaster.store.history import find_instrument, read_facts
 from forecaster.store.ledger import Entry, add_entries, issued
 from forecaster.store.visits import Visit, is_delisted, last_visit
+from pipelines.calibrate import state_at
 from pipelines.config import RunConfig
-from pipelines.snapshot import calendar_of, windows_of
+from pipelines.snapshot import calendar_of, last_heard, windows_of
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +35,13 @@ class Issued:
     sessions: list[str]
     levels: list[float]
     return_quantiles: list[list[float]]
-    """[H, Q] cumulative log return from the origin's close; change since the origin at a level target."""
+    """[H, Q] cumulative log return from the origin's close, calibrated; change since the origin at a level target."""
     price_quantiles: list[list[float]]
     """[H, Q] in the symbol's currency, or the series' unit."""
+    raw_quantiles: list[list[float]]
+    """[H, Q] before calibration, as the graph gave them."""
+    calibration: str | None
+    """Digest of the state that moved them."""
     issued_at: str
     digest: str
     version: int
@@ -76,14 +82,17 @@ def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issu
     if runtime.manifest.features != config.features.digest:
         raise ConfigError("[features] modules", "they changed since the champion was trained; train and promote again")
     facts = read_facts(engine, now, {symbol, *subjects(window.features, config.features.table, target.symbols)})
-    windows = windows_of(facts, config.model_copy(update={"window": window}), symbol, _seen(engine, symbol, now))
+    windows = windows_of(facts, config.model_copy(update={"window": window}), symbol, last_heard(engine, symbol, now))
     last = len(windows.sessions) - 1
     if not windows.whole[last]:
         seen = slice(max(0, last + 1 - window.context - windows.warm_up), last + 1)
         raise MissingSessions(symbol, [str(day) for day in windows.sessions[seen][np.isnan(windows.close[seen])]])
     origin = windows.sessions[last]
     ahead = calendar_of(facts, config, symbol).after(origin, target.horizon)
-    quantiles = runtime.quantiles(windows.contexts(np.array([last])))[0]
+    context = windows.contexts(np.array([last]))
+    quantiles = runtime.quantiles(context)[0]
+    state = state_at(engine, target, symbol, champion, windows.sessions)
+    calibrated, walk = state.apply(quantiles), _walk(engine, champion, context)
     entries = [
         Entry(
             target=target.key,
@@ -94,8 +103,11 @@ def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issu
             digest=champion.digest,
             version=champion.version,
             origin_close=float(windows.close[last]),
-            quantiles=[float(value) for value in quantiles[step]],
+            quantiles=quantiles[step].tolist(),
             issued_at=now,
+            calibrated=calibrated[step].tolist(),
+            calibration=state.digest,
+            walk=None if walk is None else walk[step].tolist(),
         )
         for step, session in enumerate(ahead)
     ]
@@ -104,22 +116,24 @@ def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issu
     return _issued(target, issued(engine, target.key, symbol, origin.item(), champion.digest), added > 0, visit)
 
 
-def _seen(engine: Engine, symbol: str, now: datetime) -> np.datetime64 | None:
-    """When the symbol's source last answered: a series had nothing new until then. An older answer says less."""
-    answered = last_visit(engine, symbol, ("ok", "overtaken"), until=now)
-    return None if answered is None else np.datetime64(min(answered.asked_at, now).replace(tzinfo=None), "us")
+def _walk(engine: Engine, champion: Champion, context: NDArray[np.float32]) -> Floats | None:
+    """Quantiles [H, Q] of the random walk that the promotion names; None where it is from before it named one."""
+    digest = champion.decision.get("walk")
+    return None if digest is None else Runtime(load_artifact(engine, digest)).quantiles(context)[0]
 
 
 def _issued(target: Target, entries: list[Entry], fresh: bool, visit: Visit | None) -> Issued:
     first = entries[0]
-    prices = target.outcome(first.origin_close, np.array([entry.quantiles for entry in entries]))
+    prices = target.outcome(first.origin_close, np.array([entry.stated for entry in entries]))
     return Issued(
         symbol=first.symbol,
         origin=first.origin.isoformat(),
         origin_close=first.origin_close,
         sessions=[entry.session.isoformat() for entry in entries],
         levels=list(LEVELS),
-        return_quantiles=[entry.quantiles for entry in entries],
+        return_quantiles=[entry.stated for entry in entries],
+        raw_quantiles=[entry.quantiles for entry in entries],
+        calibration=first.calibration,
         price_quantiles=prices.tolist(),
         issued_at=first.issued_at.isoformat(),
         digest=first.digest,

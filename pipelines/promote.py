@@ -137,10 +137,17 @@ def _decided(
     name = challenge.decision["candidate"] if challenge.passed else comparison.baseline
     chosen = next(one for one in walked if one.name == name)
     refit = train(workspace.bench, refit_job(workspace.bench, chosen.last), progress_bar)
+    baseline = next(one for one in walked if one.name == comparison.baseline)
+    # Issued beside it, so that its live record has something to beat.
+    beside = train(workspace.bench, refit_job(workspace.bench, baseline.last))
     Runtime(refit.artifact)  # contract and golden forecast once more: what is crowned is what the store will hand out
     recipe = Recipe.of(workspace.config, name)
     kind = "challenge" if challenge.passed else "fallback"
-    said = challenge.decision | {"kind": kind, "recipe": recipe.model_dump(mode="json")}
+    said = challenge.decision | {
+        "kind": kind,
+        "recipe": recipe.model_dump(mode="json"),
+        "walk": beside.artifact.digest,
+    }
     after = crown(engine, target, refit.artifact.digest, before, said, workspace.now, challenge)
     workspace.notebook.crown(target, refit.run.tracking_id, refit.artifact.digest, after.version)
     log.info("promoted", extra={"target": target, "champion": name, "version": after.version})

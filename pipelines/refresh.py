@@ -47,6 +47,7 @@ def refresh(workspace: Workspace, progress_bar: bool = False) -> Champion:
     _require_sound(mine, model, walk)
     said = before.decision | {
         "kind": "refresh",
+        "walk": walk.artifact.digest,
         "reason": f"{recipe.model.name} refitted on data to {mine.snapshot.last}, as its recipe says",
     }
     after = crown(mine.engine, before.target, model.artifact.digest, before, said, mine.now)

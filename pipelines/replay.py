@@ -6,7 +6,7 @@ archive), and every visit to a source since. What is left goes the way of `pipel
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,8 @@ from forecaster.runtime import Runtime
 from forecaster.store.artifacts import load_artifact
 from forecaster.store.history import read_facts
 from forecaster.store.ledger import Entry, all_issued
-from forecaster.store.visits import last_visit
 from pipelines.plugins import FeaturesConfig
-from pipelines.snapshot import calendar_of, windows_of
+from pipelines.snapshot import calendar_of, last_heard, windows_of
 from pipelines.statement import View
 
 TOLERANCE = 1e-12
@@ -143,7 +142,7 @@ def _answer(engine: Engine, features: FeaturesConfig, runtime: Runtime, symbol: 
     view = View(manifest.target, manifest.window, features)
     wanted = {symbol, *subjects(manifest.window.features, features.table, manifest.target.symbols)}
     facts = read_facts(engine, at, wanted, recorded_by=at)
-    windows = windows_of(facts, view, symbol, _seen(engine, symbol, at))
+    windows = windows_of(facts, view, symbol, last_heard(engine, symbol, at))
     last = len(windows.sessions) - 1
     return _Answer(
         origin=windows.sessions[last].item(),
@@ -151,12 +150,6 @@ def _answer(engine: Engine, features: FeaturesConfig, runtime: Runtime, symbol: 
         sessions=calendar_of(facts, view, symbol).after(windows.sessions[last], manifest.target.horizon),
         quantiles=runtime.quantiles(windows.contexts(np.array([last])))[0],
     )
-
-
-def _seen(engine: Engine, symbol: str, at: datetime) -> np.datetime64 | None:
-    """When the symbol's source had last answered by then."""
-    answered = last_visit(engine, symbol, ("ok", "overtaken"), until=at)
-    return None if answered is None else np.datetime64(answered.asked_at.astimezone(UTC).replace(tzinfo=None), "us")
 
 
 def _compared(entries: Sequence[Entry], answer: _Answer) -> tuple[float | None, list[str]]:

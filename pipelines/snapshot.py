@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -108,6 +108,12 @@ def require_venue(engine: Engine, target: Target, now: datetime) -> None:
         if not np.array_equal(ours.closes, theirs.closes):
             problem = f"{symbol} trades at {traded}, whose sessions are not those of {target.venue}"
             raise ConfigError("[target] venue", f'{problem}; write venue = "{traded}"')
+
+
+def last_heard(engine: Engine, subject: str, at: datetime) -> np.datetime64 | None:
+    """When the subject's source had last answered by then: until that moment a series had nothing new to say."""
+    answered = visits.last_visit(engine, subject, ("ok", "overtaken"), until=at)
+    return None if answered is None else np.datetime64(answered.asked_at.astimezone(UTC).replace(tzinfo=None), "us")
 
 
 def say_holes(windows: Windows) -> str:

@@ -58,7 +58,7 @@ def _was_missed(store: Engine, symbol: str) -> bool:
 
 
 def _step(entry: Entry, manifest: Manifest) -> Step:
-    returns: Floats = np.asarray(entry.quantiles, dtype=np.float64)
+    returns: Floats = np.asarray(entry.stated, dtype=np.float64)
     if returns.shape != (len(manifest.levels),):
         raise OutputInvalid(entry.digest, f"{len(returns)} quantiles, not {len(manifest.levels)}")
     with np.errstate(over="ignore", invalid="ignore"):

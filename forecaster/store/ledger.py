@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any, Literal
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, Row, insert, select
 
 from forecaster.store.database import reading
 from forecaster.store.schema import champion, forecast
@@ -29,6 +30,19 @@ class Entry:
     quantiles: list[float]
     """[Q] of the cumulative log return from the origin's close; of the change since the origin at a level target."""
     issued_at: datetime
+    calibrated: list[float] | None = None
+    """[Q] moved by what had been scored of the same recipe; None where it was issued before there was calibration."""
+    calibration: str | None = None
+    """Digest of the state that moved them."""
+    walk: list[float] | None = None
+    """[Q] of the random walk from the same origin; None where the promotion names none."""
+    kind: Literal["live", "backfill"] = "live"
+    """A backfill was made when what it is about was known already; it is never part of a live record."""
+
+    @property
+    def stated(self) -> list[float]:
+        """[Q] what was said to the user."""
+        return self.quantiles if self.calibrated is None else self.calibrated
 
 
 def add_entries(engine: Engine, entries: Sequence[Entry]) -> int:
@@ -55,7 +69,11 @@ def issued(engine: Engine, target: str, symbol: str, origin: date, digest: str) 
     query = select(forecast).where(about & made).order_by(forecast.c.horizon)
     with reading(engine).connect() as connection:
         rows = connection.execute(query)
-        return [Entry(**{key: value for key, value in row._mapping.items() if key != "id"}) for row in rows]
+        return [_entry(row) for row in rows]
+
+
+def _entry(row: Row[Any]) -> Entry:
+    return Entry(**{key: value for key, value in row._mapping.items() if key != "id"})
 
 
 def all_issued(engine: Engine, symbol: str) -> list[list[Entry]]:
@@ -65,7 +83,7 @@ def all_issued(engine: Engine, symbol: str) -> list[list[Entry]]:
     found: dict[tuple[str, date, str], list[Entry]] = {}
     with reading(engine).connect() as connection:
         for row in connection.execute(query.order_by(*order)):
-            entry = Entry(**{key: value for key, value in row._mapping.items() if key != "id"})
+            entry = _entry(row)
             found.setdefault((entry.target, entry.origin, entry.digest), []).append(entry)
     return list(found.values())
 

@@ -192,9 +192,25 @@ forecast = Table(
     Column("digest", String(64), ForeignKey("artifact.digest"), nullable=False),
     Column("version", Integer, nullable=False),
     Column("origin_close", Float(53), nullable=False),
-    Column("quantiles", JSON, nullable=False),
+    Column("quantiles", JSON, nullable=False),  # raw, as the graph gave them
     Column("issued_at", UtcDateTime, nullable=False),
+    Column("calibrated", JSON),  # NULL in rows from before calibration
+    Column("calibration", String(64)),  # digest of the state that moved them
+    Column("walk", JSON),  # the random walk's from the same origin
+    Column("kind", String(8), nullable=False, server_default="live"),  # or "backfill": made when prices were known
     UniqueConstraint("symbol", "origin", "target", "horizon", "digest", name="uq_forecast"),
+)
+
+score = Table(
+    "score",
+    metadata,
+    Column("forecast", Integer, ForeignKey("forecast.id"), primary_key=True),
+    Column("outcome", Float(53), nullable=False),  # cumulative log return, or change
+    Column("crps", Float(53), nullable=False),  # of the calibrated quantiles
+    Column("crps_raw", Float(53), nullable=False),
+    Column("crps_walk", Float(53)),
+    Column("below", JSON, nullable=False),  # by level: whether the outcome was at or below it
+    Column("scored_at", UtcDateTime, nullable=False),
 )
 
 tuning = Table(
