@@ -324,6 +324,34 @@ def bench(
 
 
 @app.command()
+def study(
+    home: HomeOption = DEFAULT_HOME,
+    run: Annotated[Path | None, typer.Option("--run", help="Study file (TOML); the sample's if left out.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Folder of the study's files.")] = None,
+    workers: WorkersOption = None,
+    as_json: JsonOption = False,
+    database: DatabaseOption = None,
+    tracking: TrackingOption = None,
+) -> None:
+    """Was it the information, the tuning or the model? Every combination, scored on the same years, taken apart."""
+    from pipelines import terminal as show
+    from pipelines.study.config import load_study, study_path
+    from pipelines.study.findings import write
+    from pipelines.study.run import study as run_study
+
+    terminal, place = open_terminal(as_json), open_home(home, database, tracking)
+    plan = load_study(run or study_path(), data, place.sources / "study")
+    found = run_study(plan, place, datetime.now(UTC), workers or os.cpu_count() or 1, terminal.say)
+    page = write(found, place.reports)
+    terminal.result(
+        found.record() | {"report": str(page)},
+        show.rows(found.subject, found.table()),
+        show.rows("Every way", found.cells()),
+        f"\n{found.words}\nreport: {page}",
+    )
+
+
+@app.command()
 def reproduce(
     name: Annotated[
         str, typer.Argument(metavar="RUN", help="A run's key, MLflow id or artifact digest, or its start.")
