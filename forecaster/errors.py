@@ -233,12 +233,16 @@ class NoChampion(ForecasterError):
 
 class NothingBefore(ForecasterError):
     def __init__(self, target: str) -> None:
-        super().__init__(f"{target} has no champion before this one to go back to; `forecaster promote --explain` lists them")
+        super().__init__(
+            f"{target} has no champion before this one to go back to; `forecaster promote --explain` lists them"
+        )
 
 
 class RefreshRefused(ForecasterError):
     def __init__(self, name: str, problem: str) -> None:
-        super().__init__(f"the refit of {name} was refused, the champion stays: {problem}; look at the data it was trained on")
+        super().__init__(
+            f"the refit of {name} was refused, the champion stays: {problem}; look at the data it was trained on"
+        )
 
 
 class PromotionConflict(ForecasterError):
