@@ -74,7 +74,7 @@ def _shuffled(rng: np.random.Generator) -> list[Attempt]:
     decisions = []
     for one in (true, divided(replace(windows, targets=targets), CUT)):
         bench = Bench(one, TRAINING)
-        mine, walk = (scored(bench.stage, bench.walk(family)) for family in (_MLP, _WALK))
+        mine, walk = (bench.scored(family) for family in (_MLP, _WALK))
         decisions.append(put(bench.stage, "mlp", mine, {WALK: walk}))
     return [
         Attempt("a channel that leads, as it is", decisions[0], ()),
@@ -89,7 +89,7 @@ def _leaking(rng: np.random.Generator) -> list[Attempt]:
         config = RunConfig.model_validate(_run(), context=Path(folder))
         facts = _bars(rng, config)
         bench = Bench(divided(windows_of(facts, config, "SIM"), CUT), TRAINING)
-        mine, walk = (scored(bench.stage, bench.walk(family)) for family in (_MLP, _WALK))
+        mine, walk = (bench.scored(family) for family in (_MLP, _WALK))
         verdict = search(config, facts, LEAK_ORIGINS)
     blind = put(bench.stage, "mlp", mine, {WALK: walk})
     told = put(bench.stage, "mlp", mine, {WALK: walk}, leak=lines(verdict)[0] if verdict.leaks else None)
@@ -127,7 +127,7 @@ def _bars(rng: np.random.Generator, config: RunConfig) -> Facts:
 def _constant(rng: np.random.Generator) -> list[Attempt]:
     """Where volatility is constant the constant forecast is the best; the gate wants one that looks."""
     bench = Bench(world(market(rng, CUT.sessions), CUT), TRAINING)
-    mine, walk = (scored(bench.stage, bench.walk(family)) for family in (_STILL, _WALK))
+    mine, walk = (bench.scored(family) for family in (_STILL, _WALK))
     return [Attempt("a constant forecast", put(bench.stage, "still", mine, {WALK: walk}), ("answers to what it sees",))]
 
 
@@ -135,8 +135,8 @@ def _champions(rng: np.random.Generator) -> list[Attempt]:
     """A GARCH that passes, and then what can be made of it without knowing more."""
     bench = Bench(world(market(rng, CUT.sessions, GJR), CUT), TRAINING)
     stage = bench.stage
-    answers = bench.walk(GarchFamily(name="garch", variance="gjr"))
-    champion, walk = scored(stage, answers), scored(stage, bench.walk(_STILL))
+    answers = bench.answers(bench.fit(GarchFamily(name="garch", variance="gjr")).model)
+    champion, walk = scored(stage, answers), bench.scored(_STILL)
     rivals: Mapping[str, Scored] = {WALK: walk, CHAMPION: champion}
     noise = np.exp(0.01 * rng.standard_normal(answers.test.shape[:2]))[..., None]
     better = f"better than {CHAMPION}"

@@ -60,12 +60,9 @@ class Bench:
 
     @property
     def task(self) -> Task:
-        """What the first fold's models are fitted on."""
-        return self._tasks[0]
-
-    @property
-    def _tasks(self) -> list[Task]:
-        return [Task(spans.train, spans.validation) for spans in self.world.folds]
+        """What is fitted on."""
+        spans = self.world.folds[0]
+        return Task(spans.train, spans.validation)
 
     @property
     def stage(self) -> Stage:
@@ -78,24 +75,18 @@ class Bench:
         return Stage.validation(self.world.folds, "return")
 
     def fit(self, family: AnyFamily) -> Fitted:
-        """One fit of a family, for the first fold."""
-        return self._fit(family, self.task)
-
-    def _fit(self, family: AnyFamily, task: Task) -> Fitted:
+        """One fit of a family."""
         torch.set_num_threads(1)  # small networks are slower on two, and two worlds are judged side by side
-        return fit(family, self.world.spec, self.training, task, seed=self.training.seed)
+        return fit(family, self.world.spec, self.training, self.task, seed=self.training.seed)
 
     def answers(self, model: Model) -> Answers:
-        """What a model says at validation and test origins, where there is one fold."""
-        (spans,) = self.world.folds
+        """What a model says at validation and test origins."""
+        spans = self.world.folds[0]
         return Answers(_quantiles(model, spans.validation[0]), _quantiles(model, spans.test[0]))
 
-    def walk(self, family: AnyFamily) -> Answers:
-        """What a family says, fitted anew for each fold."""
-        models = [self._fit(family, task).model for task in self._tasks]
-        folds = self.world.folds
-        test = [_quantiles(model, spans.test[0]) for model, spans in zip(models, folds, strict=True)]
-        return Answers(_quantiles(models[0], folds[0].validation[0]), np.concatenate(test))
+    def scored(self, family: AnyFamily) -> Scored:
+        """A family on the test origins, fitted and calibrated."""
+        return scored(self.stage, self.answers(self.fit(family).model))
 
     def exported(self, family: AnyFamily, fitted: Fitted) -> Walked:
         """The model as `forecaster train` hands it over."""

@@ -7,12 +7,12 @@ import os
 from dataclasses import asdict
 from datetime import UTC, datetime
 from logging import INFO, basicConfig
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from forecaster.errors import FetchIncomplete
+from pipelines import proving
 from pipelines.failure import end
 from pipelines.options import (
     DEFAULT_HOME,
@@ -23,7 +23,6 @@ from pipelines.options import (
     RunOption,
     TrackingOption,
     WorkersOption,
-    open_home,
     open_terminal,
     open_workspace,
 )
@@ -39,6 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(proving.app)
 
 
 @app.command()
@@ -288,86 +288,6 @@ def forecast(
     terminal.result(issued.record(), show.forecast(issued))
 
 
-@app.command("check-leaks")
-def check_leaks(
-    home: HomeOption = DEFAULT_HOME,
-    run: RunOption = None,
-    origins: Annotated[int, typer.Option(help="Sessions after which the facts are changed.", min=4)] = 400,
-    recorded_only: RecordedOption = False,
-    as_json: JsonOption = False,
-    database: DatabaseOption = None,
-) -> None:
-    """Change what came after an origin, at many origins: nothing the run computes may move."""
-    from pipelines import leaks
-
-    terminal = open_terminal(as_json)
-    found = leaks.check_leaks(open_workspace(home, run, database, None, recorded_only), origins)
-    terminal.result(found.record(), *leaks.lines(found))
-    if found.search.leaks:
-        raise typer.Exit(1)
-
-
-@app.command()
-def bench(
-    name: Annotated[Literal["exchange_rate", "etth1"], typer.Argument(help="Which benchmark.")],
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Folder that holds its file; none ships with this.")
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Public data under the protocols of published tables: our figures beside theirs."""
-    from pipelines.bench.run import bench as run_bench
-
-    terminal = open_terminal(as_json)
-    found = run_bench(name, data, terminal.say)
-    terminal.result(found.record(), *found.views())
-
-
-@app.command()
-def reproduce(
-    name: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run's key, MLflow id or artifact digest, or its start.")
-    ],
-    home: HomeOption = DEFAULT_HOME,
-    run: RunOption = None,
-    as_json: JsonOption = False,
-    database: DatabaseOption = None,
-) -> None:
-    """Train a run again in a fresh process, from its snapshot and statement: identical, or what differs."""
-    from pipelines.reproduce import reproduce as run_reproduce
-
-    terminal = open_terminal(as_json)
-    workspace = open_workspace(home, run, database, None)
-    folder = run.parent if run else Path()
-    found = run_reproduce(workspace.engine, workspace.home.snapshots, name, folder, terminal.say)
-    terminal.result(found.record(), *found.lines)
-    if not found.identical:
-        raise typer.Exit(1)
-
-
-@app.command()
-def replay(
-    symbol: Annotated[str, typer.Argument(help="Symbol whose forecasts are recomputed.")],
-    origin: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only the forecast from there.", show_default=False)
-    ] = None,
-    home: HomeOption = DEFAULT_HOME,
-    run: RunOption = None,
-    as_json: JsonOption = False,
-    database: DatabaseOption = None,
-) -> None:
-    """Recompute forecasts of the ledger from the artifact and what the store knew: identical, or what differs."""
-    from pipelines.replay import replay as run_replay
-
-    terminal = open_terminal(as_json)
-    workspace = open_workspace(home, run, database, None)
-    day = origin.date() if origin else None
-    found = run_replay(workspace.engine, workspace.config.features, symbol, day)
-    terminal.result({"replayed": [one.record() for one in found]}, *(one.line for one in found))
-    if not all(one.identical for one in found):
-        raise typer.Exit(1)
-
-
 @app.command()
 def serve(
     home: HomeOption = DEFAULT_HOME,
@@ -384,19 +304,6 @@ def serve(
     basicConfig(level=INFO, format="%(levelname)s %(name)s %(message)s")
     service = create_app(Settings(home=home, database_url=database or None))
     uvicorn.run(service, host=host, port=port, loop="uvloop", http="httptools", timeout_graceful_shutdown=10)
-
-
-@app.command()
-def doctor(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False, database: DatabaseOption = None) -> None:
-    """Look at everything a run needs and say what to do where something is missing."""
-    from pipelines.doctor import doctor as run_doctor
-
-    terminal = open_terminal(as_json)
-    found = run_doctor(open_home(home, database, None), datetime.now(UTC))
-    lines = [f"{'ok  ' if one.ok else 'FAIL'} {one.what:<9} {one.says}" for one in found]
-    terminal.result({"findings": [asdict(one) for one in found]}, *lines)
-    if not all(one.ok for one in found):
-        raise typer.Exit(1)
 
 
 @app.command()

@@ -95,26 +95,32 @@ class Verdict:
     seeds: tuple[float, ...]
     """Skill of each single fit, where several are pooled."""
 
+    @property
+    def seed_skill(self) -> float | None:
+        """Their mean."""
+        return float(np.mean(self.seeds)) if self.seeds else None
+
+    @property
+    def seed_sd(self) -> float | None:
+        """Their standard deviation."""
+        return float(np.std(self.seeds, ddof=1)) if self.seeds else None
+
 
 def row_of(walked: "Walked", stage: Stage, scored: Scored, verdict: Verdict) -> Row:
     """A model's line."""
-    scores, raw_scores, artifact = scored.scores, scored.raw, walked.last.artifact
-    found, seeds = verdict.skill, verdict.seeds
-    expectation, outcomes = expected(scored.quantiles[:, 0]), stage.outcomes[:, 0]
-    information = ic(expectation, outcomes, stage.sessions, 1)
-    coverage, raw = (
-        {interval: float(np.mean(hits)) for interval, hits in these.hits.items()} for these in (scores, raw_scores)
-    )
+    scores, before, manifest = scored.scores, scored.raw, walked.last.artifact.manifest
+    information = ic(expected(scored.quantiles[:, 0]), stage.outcomes[:, 0], stage.sessions, 1)
+    coverage, raw = ({share: float(np.mean(hits)) for share, hits in of.hits.items()} for of in (scores, before))
     return Row(
         name=walked.name,
         family=walked.family,
         crps=float(scores.crps.mean()),
         crps_1=float(scores.crps[:, 0].mean()),
-        crps_raw=float(raw_scores.crps.mean()),
+        crps_raw=float(before.crps.mean()),
         log_score=None if scores.log_score is None else float(scores.log_score[:, 0].mean()),
-        skill=found.skill,
-        skill_se=found.error,
-        dm_p=found.p,
+        skill=verdict.skill.skill,
+        skill_se=verdict.skill.error,
+        dm_p=verdict.skill.p,
         dm_p_holm=verdict.corrected,
         pinball=float(scores.pinball.mean()),
         tail_1=float(scores.tails[0.01].mean()),
@@ -134,17 +140,17 @@ def row_of(walked: "Walked", stage: Stage, scored: Scored, verdict: Verdict) -> 
         coverage_80_raw=raw[0.8],
         coverage_95_raw=raw[0.95],
         interval_95=float(scores.interval_score[0.95].mean()),
-        interval_95_raw=float(raw_scores.interval_score[0.95].mean()),
+        interval_95_raw=float(before.interval_score[0.95].mean()),
         validation_skill=verdict.validation,
-        seeds=max(len(seeds), 1),
-        seed_skills=seeds,
-        seed_skill=float(np.mean(seeds)) if seeds else None,
-        seed_sd=float(np.std(seeds, ddof=1)) if seeds else None,
-        remarks=artifact.manifest.remarks,
-        parameters=artifact.manifest.parameters,
-        kilobytes=round(artifact.kilobytes, 1),
-        epochs=artifact.manifest.epochs,
+        seeds=max(len(verdict.seeds), 1),
+        seed_skills=verdict.seeds,
+        seed_skill=verdict.seed_skill,
+        seed_sd=verdict.seed_sd,
+        remarks=manifest.remarks,
+        parameters=manifest.parameters,
+        kilobytes=round(walked.last.artifact.kilobytes, 1),
+        epochs=manifest.epochs,
         train_seconds=round(walked.seconds, 2),
         run_id=walked.last.run.tracking_id,
-        digest=artifact.digest,
+        digest=walked.last.artifact.digest,
     )

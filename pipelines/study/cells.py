@@ -42,6 +42,11 @@ class Way:
         """With the settings that a search found."""
         return cls(information, model.name, True, model.model_copy(update={"name": f"{model.name} tuned"}), training)
 
+    def keeps(self, families: Sequence[AnyFamily], training: TrainingConfig) -> bool:
+        """Whether its settings are those of the study's file."""
+        renamed = self.model.model_copy(update={"name": self.family})
+        return renamed in families and self.training == training
+
     def recipe(self, bench: Bench) -> Recipe:
         """What the gate would judge."""
         config = bench.config

@@ -78,6 +78,7 @@ class Findings:
                     "seed_skills": factorial.skills(cell).tolist(),
                     "validation_skill": by_set[way.information].row(way.model.name).validation_skill,
                     "settings": settings,
+                    "kept": way.tuned and way.keeps(plan.families, plan.run.training),
                     "learning_rate": way.training.learning_rate, "weight_decay": way.training.weight_decay,
                 }
             )  # fmt: skip

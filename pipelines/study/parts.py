@@ -85,9 +85,9 @@ class Factorial:
     def parts(self) -> dict[str, Part]:
         """The three questions' parts, by name."""
         sides = (
-            self._pairs("information", self.sets[-1], self.sets[0]),
-            self._pairs("tuned", True, False),
-            self._pairs("family", self.families[-1], self.families[0]),
+            self.pairs("information", self.sets[-1], self.sets[0]),
+            self.pairs("tuned", True, False),
+            self.pairs("family", self.families[-1], self.families[0]),
         )
         return {name: self.difference(pairs, len(QUESTIONS)) for name, pairs in zip(QUESTIONS, sides, strict=True)}
 
@@ -95,7 +95,7 @@ class Factorial:
         """What each information set adds to the one before; intervals for all steps at once."""
         pairs = zip(self.sets[1:], self.sets, strict=False)
         return {
-            more: self.difference(self._pairs("information", more, less), len(self.sets) - 1) for more, less in pairs
+            more: self.difference(self.pairs("information", more, less), len(self.sets) - 1) for more, less in pairs
         }
 
     @cached_property
@@ -104,8 +104,7 @@ class Factorial:
 
         The fits of a family that reads the price alone stand in one information set only, so none counts twice.
         """
-        freedom = sum(len(cell.losses) - 1 for cell in self.cells)
-        squares = sum(float(((self.skills(cell) - self.skills(cell).mean()) ** 2).sum()) for cell in self.cells)
+        squares, freedom = _scatter(self._distinct(self.cells))
         tails = chi2.ppf(((1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2), freedom)
         low, high = (math.sqrt(squares / float(tail)) for tail in tails)
         return Part(math.sqrt(squares / freedom), low, high)
@@ -134,7 +133,7 @@ class Factorial:
         reach = float(ndtri(1 - (1 - CONFIDENCE) / (2 * questions))) * error / correction(*self.walk.shape)
         return Part(size, size - reach, size + reach)
 
-    def _pairs(self, axis: str, more: object, less: object) -> list[tuple[Cell, Cell]]:
+    def pairs(self, axis: str, more: object, less: object) -> list[tuple[Cell, Cell]]:
         """Cells that differ in one thing only."""
         others = [name for name in ("information", "family", "tuned") if name != axis]
 
@@ -160,13 +159,23 @@ class Factorial:
             ratio = mean.mean(axis=0) / self._base
             influence -= weight * ((mean - ratio * self.walk) / self._base).mean(axis=1)
         years = standard_error(influence, bandwidth(*self.walk.shape))
-        seeds = sum(weight**2 * self._scatter(cell.family) / len(cell.losses) for cell, weight in weights.items())
-        return size, math.hypot(years, math.sqrt(seeds))
+        return size, math.hypot(years, math.sqrt(self._seeds(weights)))
 
-    def _scatter(self, family: str) -> float:
-        """Variance of the skill among fits of a cell, pooled over the cells of a family; 0 where there is one fit."""
-        mine = [self.skills(cell) for cell in self.cells if cell.family == family]
-        return _pooled(skills for skills in mine if len(skills) > 1)
+    def _seeds(self, weights: Weights) -> float:
+        """Variance that the seeds give a weighted sum, each family's pooled over its cells."""
+        shares: dict[tuple[str, tuple[float, ...]], float] = {}
+        for cell, weight in weights.items():
+            fits = cell.family, tuple(self.skills(cell))
+            shares[fits] = shares.get(fits, 0.0) + weight
+        found = 0.0
+        for (family, skills), weight in shares.items():
+            squares, freedom = _scatter(self._distinct(cell for cell in self.cells if cell.family == family))
+            found += weight**2 * squares / max(freedom, 1) / len(skills)
+        return found
+
+    def _distinct(self, cells: Iterable[Cell]) -> list[tuple[float, ...]]:
+        """Skills of fits, once where a search kept the settings as written: such cells hold the same fits."""
+        return list(dict.fromkeys(tuple(self.skills(cell)) for cell in cells))
 
     @cached_property
     def _base(self) -> Floats:
@@ -175,7 +184,7 @@ class Factorial:
         return base
 
 
-def _pooled(groups: Iterable[Floats]) -> float:
-    found = [(float(((group - group.mean()) ** 2).sum()), len(group) - 1) for group in groups]
-    freedom = sum(count for _, count in found)
-    return sum(squares for squares, _ in found) / freedom if freedom else 0.0
+def _scatter(groups: Iterable[tuple[float, ...]]) -> tuple[float, int]:
+    """Squares of what fits of a cell differ from their mean, summed, and the degrees of freedom."""
+    kept = [np.array(group) for group in groups]
+    return sum(float(((one - one.mean()) ** 2).sum()) for one in kept), sum(len(one) - 1 for one in kept)

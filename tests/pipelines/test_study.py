@@ -265,6 +265,21 @@ def test_luck_is_the_scatter_of_seeds_and_widens_the_parts() -> None:
     assert other.high - other.low > one.high - one.low
 
 
+def test_fits_that_stand_in_two_cells_count_once() -> None:
+    """A search that kept the settings gave the same fits again: no more is known, and tuning is worth nothing."""
+    some = factorial(scatter=0.005)
+    twins = [replace(cell, tuned=True) for cell in some.cells if not cell.tuned]
+    twice = replace(some, cells=(*(cell for cell in some.cells if not cell.tuned), *twins))
+    once = replace(some, cells=tuple(cell for cell in some.cells if not cell.tuned))
+    assert twice.luck == once.luck
+    assert twice.parts()["tuning"] == Part(0, 0, 0)
+    for name in ("information", "model"):
+        pairs = {"information": ("information", "+ macro", "price"), "model": ("family", "lstm", "ar")}[name]
+        alone = once.difference(once.pairs(*pairs), 3)
+        assert twice.parts()[name].low == pytest.approx(alone.low)
+        assert twice.parts()[name].high == pytest.approx(alone.high)
+
+
 def test_a_family_that_reads_the_first_set_only_is_compared_where_it_stands() -> None:
     found = factorial(information=0.01, model=0.004, blind="ar").parts()
     # On the price alone: what the last family gains from information is none of the model's merit.
