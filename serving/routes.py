@@ -12,7 +12,8 @@ from forecaster.errors import NoChampion
 from serving.engine import ChampionEngine, Loaded
 from serving.forecasts import latest_forecast
 from serving.problems import documented
-from serving.schemas import ChampionAnswer, Forecast, Health, Ready
+from serving.record import past_forecasts, track_record
+from serving.schemas import ChampionAnswer, Forecast, Health, History, Ready, TrackRecord
 
 Clock = Callable[[], datetime]
 
@@ -34,6 +35,9 @@ Now = Annotated[datetime, Depends(_now)]
 Named = Annotated[str, Path(pattern=f"^{SYMBOL.pattern}$", description="Capital letters, digits and ^ . - =")]
 Symbol = Annotated[str | None, Query(pattern=f"^{SYMBOL.pattern}$", description="May be left out where there is one.")]
 
+Limit = Annotated[int, Query(ge=1, le=500, description="Most forecasts of a page.")]
+Cursor = Annotated[str | None, Query(pattern=r"^[0-9]{1,18}$", description="`next` of the page before.")]
+
 
 @router.get(
     "/v1/forecasts/{symbol}",
@@ -47,6 +51,29 @@ def forecast(symbol: Named, engine: Engine, now: Now) -> Forecast:
 
 
 @router.get(
+    "/v1/forecasts/{symbol}/history",
+    summary="Forecasts as they were issued, with what came",
+    tags=["forecasts"],
+    responses=documented(404, 422, 500, 503),
+)
+def history(symbol: Named, engine: Engine, limit: Limit = 50, cursor: Cursor = None) -> History:
+    """The newest first, page by page: pass `next` as `cursor`."""
+    return past_forecasts(engine.store, symbol, limit, None if cursor is None else int(cursor))
+
+
+@router.get(
+    "/v1/track-record",
+    summary="What issued forecasts came to",
+    tags=["forecasts"],
+    responses=documented(404, 422, 500, 503),
+)
+def record(engine: Engine, now: Now, symbol: Symbol = None) -> TrackRecord:
+    """Live skill against the random walk and coverage, by horizon; backfilled forecasts stand apart."""
+    found = _in_charge(engine, symbol)
+    return track_record(engine.store, found.champion.target, symbol, now.astimezone(UTC).date())
+
+
+@router.get(
     "/v1/models/champion",
     summary="The model in charge",
     tags=["models"],
@@ -54,12 +81,7 @@ def forecast(symbol: Named, engine: Engine, now: Now) -> Forecast:
 )
 async def champion(engine: Engine, symbol: Symbol = None) -> ChampionAnswer:
     """What it is, what it was trained on, when and why it was put in charge."""
-    found = [one for one in engine.loaded if symbol is None or symbol in one.runtime.manifest.target.symbols]
-    if not found:
-        raise NoChampion(symbol or "any target")
-    if len(found) > 1:
-        raise HTTPException(422, f"there are several champions; name one with ?symbol=: {', '.join(engine.symbols)}")
-    return _describe(found[0])
+    return _describe(_in_charge(engine, symbol))
 
 
 @router.get("/healthz", summary="Does the process run?", tags=["operation"], responses=documented(500))
@@ -80,6 +102,16 @@ async def ready(engine: Engine) -> Ready:
         database=engine.database.state,
         refused=[Ready.Refused(**asdict(one)) for one in engine.refused],
     )
+
+
+def _in_charge(engine: ChampionEngine, symbol: str | None) -> Loaded:
+    """The champion of a symbol, or the only one there is."""
+    found = [one for one in engine.loaded if symbol is None or symbol in one.runtime.manifest.target.symbols]
+    if not found:
+        raise NoChampion(symbol or "any target")
+    if len(found) > 1:
+        raise HTTPException(422, f"there are several champions; name one with ?symbol=: {', '.join(engine.symbols)}")
+    return found[0]
 
 
 def _what_to_do(engine: ChampionEngine) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, insert, or_, select
 
-from forecaster.artifact import Artifact, serialise
+from forecaster.artifact import Artifact, Manifest, serialise
 from forecaster.errors import ArtifactMissing, NotTrained, RunError
 from forecaster.store.database import reading
 from forecaster.store.schema import artifact, run, weights
@@ -48,6 +48,19 @@ def load_artifact(engine: Engine, digest: str) -> Artifact:
     if row is None:
         raise ArtifactMissing(digest)
     return Artifact.verify(digest, row.manifest, row.model)
+
+
+def load_manifest(engine: Engine, digest: str) -> Manifest:
+    """The manifest of a stored artifact, without its graph.
+
+    Raises:
+        ArtifactMissing: The store has none of that digest.
+    """
+    with reading(engine).connect() as connection:
+        found = connection.scalar(select(artifact.c.manifest).where(artifact.c.digest == digest))
+    if found is None:
+        raise ArtifactMissing(digest)
+    return Manifest.model_validate_json(found)
 
 
 def add_run(connection: Connection, entry: Run, tensors: bytes, now: datetime) -> None:

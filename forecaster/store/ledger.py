@@ -10,6 +10,8 @@ from sqlalchemy import Engine, Row, insert, select
 from forecaster.store.database import reading
 from forecaster.store.schema import champion, forecast
 
+IssueKind = Literal["live", "backfill"]
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -36,7 +38,7 @@ class Entry:
     """Digest of the state that moved them."""
     walk: list[float] | None = None
     """[Q] of the random walk from the same origin; None where the promotion names none."""
-    kind: Literal["live", "backfill"] = "live"
+    kind: IssueKind = "live"
     """A backfill was made when what it is about was known already; it is never part of a live record."""
 
     @property

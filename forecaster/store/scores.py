@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Row, insert, select
+from sqlalchemy import ColumnElement, Engine, Row, func, insert, select
 
 from forecaster.store.database import reading
 from forecaster.store.ledger import Entry
@@ -59,6 +59,28 @@ def track(engine: Engine, target: str, symbol: str | None = None) -> list[Mature
     """Every step of a target (of one symbol), scored or not, oldest first."""
     mine = forecast.c.target == target
     return _matured(engine, mine if symbol is None else mine & (forecast.c.symbol == symbol))
+
+
+def history(engine: Engine, symbol: str, limit: int, before: int | None = None) -> list[list[Matured]]:
+    """Issued forecasts of a symbol and what came of them, the newest first, each by horizon.
+
+    Arguments:
+        limit: Most forecasts.
+        before: Only those issued before the one whose first row has this id.
+    """
+    same = (forecast.c.target, forecast.c.origin, forecast.c.digest)
+    first = func.min(forecast.c.id)
+    heads = select(first.label("head"), *same).where(forecast.c.symbol == symbol).group_by(*same)
+    if before is not None:
+        heads = heads.having(first < before)
+    page = heads.order_by(first.desc()).limit(limit).subquery()
+    with reading(engine).connect() as connection:
+        asked = [(row.head, row.target, row.origin, row.digest) for row in connection.execute(select(page))]
+    found = []
+    for _, target, origin, digest in sorted(asked, reverse=True):
+        mine = (forecast.c.symbol == symbol) & (forecast.c.target == target)
+        found.append(_matured(engine, mine & (forecast.c.origin == origin) & (forecast.c.digest == digest)))
+    return found
 
 
 def _matured(engine: Engine, where: ColumnElement[bool]) -> list[Matured]:
