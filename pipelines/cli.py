@@ -289,6 +289,41 @@ def forecast(
 
 
 @app.command()
+def issue(
+    home: HomeOption = DEFAULT_HOME,
+    run: RunOption = None,
+    as_json: JsonOption = False,
+    database: DatabaseOption = None,
+) -> None:
+    """Issue the champion's forecast of every symbol of the target into the ledger, once."""
+    from pipelines import terminal as show
+    from pipelines.issue import issue as run_issue
+
+    terminal = open_terminal(as_json)
+    workspace = open_workspace(home, run, database, None)
+    config = workspace.config
+    issued = [run_issue(workspace.engine, config, symbol, workspace.now) for symbol in config.target.symbols]
+    terminal.result({"issued": [one.record() for one in issued]}, *(show.forecast(one) for one in issued))
+
+
+@app.command()
+def score(
+    home: HomeOption = DEFAULT_HOME,
+    run: RunOption = None,
+    as_json: JsonOption = False,
+    database: DatabaseOption = None,
+) -> None:
+    """Hold issued forecasts against the prices that have arrived; the track record is made of it."""
+    from pipelines.score import score as run_score
+
+    terminal = open_terminal(as_json)
+    workspace = open_workspace(home, run, database, None)
+    found = run_score(workspace.engine, workspace.config, workspace.now)
+    told = [f"{one.symbol}: {one.scored} steps scored, {one.waiting} wait for their price" for one in found]
+    terminal.result({"scored": [one.record() for one in found]}, *told)
+
+
+@app.command()
 def serve(
     home: HomeOption = DEFAULT_HOME,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
