@@ -30,7 +30,7 @@ from forecaster.training.task import Task
 from forecaster.windows import Sample
 from pipelines.compare import covered
 from pipelines.jobs import Job
-from pipelines.promote import JUDGED, _same
+from pipelines.promote import JUDGED, same
 from pipelines.scoring import Scored, Stage, is_still, versus
 from pipelines.train import Trained, Walked
 
@@ -155,7 +155,7 @@ def put(
             behind=0,
             leak=leak,
             constant=mine.still,
-            copies=next((rival for rival, theirs in rivals.items() if _same(mine, theirs)), None),
+            copies=next((rival for rival, theirs in rivals.items() if same(mine, theirs)), None),
         )
     )
 

@@ -92,12 +92,14 @@ def promote(
     in_charge = None if before is None else recipe_of(before)
     if before is not None and in_charge == recipe:
         return _refreshed(workspace, before, progress_bar)
+    if in_charge is not None and in_charge.model == config.baseline:
+        in_charge = None  # the random walk is a rival anyway
     asked = [recipe.digest, in_charge.digest if in_charge else "", workspace.snapshot.digest, comparison.key]
     key = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
     put = find_challenge(engine, key)
     if put is not None and before is not None:
         return Promoted(before, load_artifact(engine, before.digest).manifest, put.decision, moved=False)
-    evidence = _evidence(workspace, walked, comparison, name, before, in_charge, progress_bar)
+    evidence = _evidence(workspace, walked, comparison, name, in_charge, progress_bar)
     decision = gate.judge(evidence)
     record = _record(decision, evidence, comparison, recipe)
     past = challenges(engine, config.target.key)
@@ -165,19 +167,18 @@ def _evidence(
     walked: Sequence[Walked],
     comparison: Comparison,
     name: str,
-    before: Champion | None,
     in_charge: Recipe | None,
     progress_bar: bool,
 ) -> Evidence:
     """What the gate wants to know, the champion's recipe scored on the same years first."""
     config, mine = workspace.config, comparison.scored[name]
     skills, copies = {"the random walk": comparison.skills[name]}, None
-    if before is not None and in_charge is not None and in_charge.model != config.baseline:
+    if in_charge is not None:
         rival = f"champion {in_charge.model.name}"
         theirs = _score_champion(workspace, in_charge, progress_bar)
         skills[rival] = versus(mine, theirs)
-        copies = rival if _same(mine, theirs) else None
-    elif _same(mine, comparison.scored[comparison.baseline]):
+        copies = rival if same(mine, theirs) else None
+    elif same(mine, comparison.scored[comparison.baseline]):
         copies = "the random walk"
     first, last = (date.fromisoformat(day) for day in (comparison.first, comparison.last))
     verdict = search(config, read_snapshot(workspace.home.snapshots, workspace.snapshot.digest), LEAK_ORIGINS)
@@ -207,7 +208,8 @@ def _score_champion(workspace: Workspace, recipe: Recipe, progress_bar: bool) ->
     return Stage.test(theirs.folds, theirs.config.target.kind).score(done[-1])
 
 
-def _same(mine: Scored, theirs: Scored) -> bool:
+def same(mine: Scored, theirs: Scored) -> bool:
+    """Whether two models make the very same forecasts."""
     ours, others = mine.raw.crps, theirs.raw.crps
     return ours.shape == others.shape and bool(np.allclose(ours, others, rtol=0, atol=1e-9))
 

@@ -6,6 +6,7 @@ from datetime import date
 import numpy as np
 import pytest
 
+from forecaster.calibration import State, calibrate
 from forecaster.errors import UnknownSymbol
 from forecaster.runtime import Runtime
 from forecaster.scores import Scores
@@ -112,10 +113,15 @@ def test_a_symbol_never_seen_is_scored_as_nobody(story):
 
 
 def daily(story: Story, one: Trained) -> np.ndarray:
-    """Mean CRPS over the symbols of each session [D, H], by a plain loop."""
+    """Mean CRPS over the symbols of each session [D, H], calibrated from the validation years on, by a plain loop."""
     found: dict[str, list[np.ndarray]] = {}
-    for sample in story.made.spans.test:
-        quantiles = Runtime(one.artifact).quantiles(sample.windows.contexts(sample.origins))
+    for early, sample in zip(story.made.spans.validation, story.made.spans.test, strict=True):
+        origins = np.concatenate((early.origins, sample.origins))
+        raw, outcomes = (
+            Runtime(one.artifact).quantiles(sample.windows.contexts(origins)),
+            sample.windows.targets[origins],
+        )
+        quantiles = calibrate(origins, raw, outcomes, State.start(2))[0][len(early.origins) :]
         losses = Scores.of(quantiles, sample.windows.targets[sample.origins]).crps
         for session, loss in zip(sample.windows.sessions[sample.origins].astype(str), losses, strict=True):
             found.setdefault(session, []).append(loss)
