@@ -18,6 +18,7 @@ from forecaster.store.champions import Champion, require_champion
 from forecaster.store.history import find_instrument, read_facts
 from forecaster.store.ledger import Entry, add_entries, issued
 from forecaster.store.visits import Visit, is_delisted, last_visit
+from forecaster.windows import Windows
 from pipelines.calibrate import state_at
 from pipelines.config import RunConfig
 from pipelines.snapshot import calendar_of, last_heard, windows_of
@@ -83,10 +84,7 @@ def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issu
         raise ConfigError("[features] modules", "they changed since the champion was trained; train and promote again")
     facts = read_facts(engine, now, {symbol, *subjects(window.features, config.features.table, target.symbols)})
     windows = windows_of(facts, config.model_copy(update={"window": window}), symbol, last_heard(engine, symbol, now))
-    last = len(windows.sessions) - 1
-    if not windows.whole[last]:
-        seen = slice(max(0, last + 1 - window.context - windows.warm_up), last + 1)
-        raise MissingSessions(symbol, [str(day) for day in windows.sessions[seen][np.isnan(windows.close[seen])]])
+    last = _last_whole(windows, symbol)
     origin = windows.sessions[last]
     ahead = calendar_of(facts, config, symbol).after(origin, target.horizon)
     context = windows.contexts(np.array([last]))
@@ -114,6 +112,15 @@ def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issu
     added = add_entries(engine, entries)
     log.info("issued", extra={"symbol": symbol, "origin": str(origin), "rows": added})
     return _issued(target, issued(engine, target.key, symbol, origin.item(), champion.digest), added > 0, visit)
+
+
+def _last_whole(windows: Windows, symbol: str) -> int:
+    """The last row, whose context must have all its sessions."""
+    last = len(windows.sessions) - 1
+    if not windows.whole[last]:
+        seen = slice(max(0, last + 1 - windows.spec.context - windows.warm_up), last + 1)
+        raise MissingSessions(symbol, [str(day) for day in windows.sessions[seen][np.isnan(windows.close[seen])]])
+    return last
 
 
 def _walk(engine: Engine, champion: Champion, context: NDArray[np.float32]) -> Floats | None:

@@ -46,6 +46,7 @@ from forecaster.store.history import (
 )
 from forecaster.store.ledger import Entry, add_entries, issued, latest
 from forecaster.store.schema import metadata
+from forecaster.store.scores import Score, add_scores, track
 from forecaster.store.tunings import Tuning, add_tuning
 from forecaster.store.visits import Visit, add_visit
 
@@ -101,6 +102,7 @@ def filled(store: Engine) -> Champion:
     add_looks(store, TARGET, {"r" * 64: "gru"}, date(2020, 1, 2), date(2020, 4, 30), NOW)
     champion = crown(store, TARGET, FIRST.digest, None, DECISION, NOW, CHALLENGE)
     add_entries(store, entries_of(champion))
+    add_scores(store, [Score(track(store, TARGET)[0].id, 0.01, 0.9, 1.0, None, [True] * len(LEVELS), NOW)])
     return champion
 
 
@@ -136,7 +138,7 @@ def test_a_store_from_before_weights_were_kept_is_taken_along(empty):
         with pytest.raises(StoreOutdated, match="at revision 0002"):
             require_current(empty)
         migrate(empty)
-        assert counts(empty) == before | {"weights": 0, "tuning": 0, "look": 0, "challenge": 0}
+        assert counts(empty) == before | {"weights": 0, "tuning": 0, "look": 0, "challenge": 0, "score": 0}
     assert find_run(empty, "k" * 64) == Run("k" * 64, FIRST.digest, "run", 1.5)
     assert load_artifact(empty, FIRST.digest) == FIRST
     with pytest.raises(NotTrained):
@@ -364,6 +366,7 @@ ATTEMPTS = {
     "promotion": ["version = 9", "digest = digest", "decision = NULL"],
     "forecast": ["origin_close = 1", "quantiles = NULL", "issued_at = NULL", "horizon = horizon"],
     "look": ["model = 'other'", "recipe = recipe"],
+    "score": ["outcome = 0", "crps = crps"],
     "challenge": ["passed = NOT passed", "alpha = 0", "decision = NULL"],
 }
 
@@ -378,9 +381,9 @@ def test_history_cannot_be_changed_by_anyone(store, table, change):
 @pytest.mark.parametrize("table", ATTEMPTS)
 def test_history_cannot_be_deleted_by_anyone(store, table):
     filled(store)
-    attempts = [f"DELETE FROM {table}", f"DELETE FROM {table} WHERE target = '{TARGET}'"]
+    attempts = [f"DELETE FROM {table}", f"DELETE FROM {table} WHERE 1 = 1"]
     if store.dialect.name == "postgresql":
-        attempts.append(f"TRUNCATE {table}")
+        attempts.append(f"TRUNCATE {table} CASCADE")
     for attempt in attempts:
         with pytest.raises(DatabaseError, match=f"{table} is append-only"), store.begin() as connection:
             connection.execute(text(attempt))
@@ -398,7 +401,9 @@ def test_history_cannot_be_replaced_by_an_insert(store, table):
         values = values.replace(":decision", "CAST(:decision AS JSON)").replace(
             ":quantiles", "CAST(:quantiles AS JSON)"
         )
-        attempt = f"INSERT INTO {table} ({columns}) VALUES ({values}) ON CONFLICT ({keys}) DO UPDATE SET target = 'U'"
+        first = next(iter(row))
+        conflict = f"ON CONFLICT ({keys}) DO UPDATE SET {first} = EXCLUDED.{first}"
+        attempt = f"INSERT INTO {table} ({columns}) VALUES ({values}) {conflict}"
     else:
         attempt = f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({values})"
     changed = row | {"decision": "{}", "quantiles": "[]"}
