@@ -17,6 +17,7 @@ RUN pip install -c constraints.txt \
     "psycopg[binary]" \
     pydantic \
     pydantic-settings \
+    scipy \
     sqlalchemy \
     starlette \
     uvicorn \

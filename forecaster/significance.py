@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtri, stdtr
-from scipy.stats import rankdata
 
 from forecaster.contract import Dates, Floats
 
@@ -126,13 +125,20 @@ def ic(forecasts: Floats, outcomes: Floats, sessions: Dates, horizon: int) -> In
     days = [rows for rows in np.split(order, begins) if len(rows) > 1]
     if not days:
         plain = _over_time(forecasts[order], outcomes[order], horizon)
-        ranked = _over_time(rankdata(forecasts[order]), rankdata(outcomes[order]), horizon)
+        ranked = _over_time(_ranks(forecasts[order]), _ranks(outcomes[order]), horizon)
         return Information(*plain, *ranked, count=len(order))
     by_day = np.array([_correlation(forecasts[rows], outcomes[rows]) for rows in days])
-    by_rank = np.array([_correlation(rankdata(forecasts[rows]), rankdata(outcomes[rows])) for rows in days])
+    by_rank = np.array([_correlation(_ranks(forecasts[rows]), _ranks(outcomes[rows])) for rows in days])
     lag = bandwidth(len(days), horizon)
     errors = standard_error(by_day, lag), standard_error(by_rank, lag)
     return Information(float(by_day.mean()), errors[0], float(by_rank.mean()), errors[1], len(days))
+
+
+def _ranks(values: Floats) -> Floats:
+    from scipy.stats import rankdata  # half a second to import, and the service never ranks
+
+    ranks: Floats = rankdata(values)
+    return ranks
 
 
 def _correlation(some: Floats, others: Floats) -> float:
