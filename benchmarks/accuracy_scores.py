@@ -18,8 +18,9 @@ from forecaster.contract import LEVELS, MEDIAN, Floats
 from forecaster.densities import log_density
 from forecaster.diagnostics.pit import Pit, pit
 from forecaster.families.distributions import make_component
+from forecaster.hac import standard_error
 from forecaster.scores import INTERVALS, PERCENT, crps
-from forecaster.significance import Rate, rate, standard_error
+from forecaster.significance import Rate, rate
 
 LAG = 5
 """Of the Newey-West error in a Diebold-Mariano t, as in accuracy.py."""

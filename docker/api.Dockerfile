@@ -17,7 +17,6 @@ RUN pip install -c constraints.txt \
     "psycopg[binary]" \
     pydantic \
     pydantic-settings \
-    scipy \
     sqlalchemy \
     starlette \
     uvicorn \

@@ -16,7 +16,8 @@ import numpy as np
 from arch.bootstrap import MCS, SPA
 
 from forecaster.contract import Floats
-from forecaster.significance import bandwidth, correction, standard_error
+from forecaster.hac import bandwidth, standard_error
+from forecaster.significance import correction
 
 SIZE = 0.1
 """Models with a p-value above it are in the confidence set: the best is among them in nine of ten samples."""

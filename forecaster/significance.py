@@ -1,4 +1,4 @@
-"""Standard errors and tests for means of scores that are correlated in time."""
+"""Tests and intervals for means of scores that are correlated in time."""
 
 import math
 from collections.abc import Sequence
@@ -6,30 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtri, stdtr
+from scipy.stats import rankdata
 
 from forecaster.contract import Dates, Floats
-
-
-def bandwidth(count: int, horizon: int) -> int:
-    """HAC lag: n^(1/3), and at least 2H so that overlapping targets (MA of order H - 1) are weighed in."""
-    return max(2 * horizon, math.ceil(round(math.cbrt(count), 9)))
-
-
-def standard_error(series: Floats, lag: int) -> float:
-    """Standard error of a mean, robust to heteroskedasticity and autocorrelation up to `lag` (Bartlett weights).
-
-    Arguments:
-        series: [N].
-    References:
-        W. Newey, K. West, A simple, positive semi-definite, heteroskedasticity and autocorrelation consistent
-        covariance matrix, Econometrica 55 (1987), p. 704.
-    """
-    count = len(series)
-    centred = series - series.mean()
-    variance = float(centred @ centred) / count
-    for k in range(1, min(lag, count - 1) + 1):
-        variance += 2 * (1 - k / (lag + 1)) * float(centred[k:] @ centred[:-k]) / count
-    return math.sqrt(max(variance, 0.0) / count)
+from forecaster.hac import bandwidth, standard_error
 
 
 def correction(count: int, horizon: int) -> float:
@@ -125,20 +105,13 @@ def ic(forecasts: Floats, outcomes: Floats, sessions: Dates, horizon: int) -> In
     days = [rows for rows in np.split(order, begins) if len(rows) > 1]
     if not days:
         plain = _over_time(forecasts[order], outcomes[order], horizon)
-        ranked = _over_time(_ranks(forecasts[order]), _ranks(outcomes[order]), horizon)
+        ranked = _over_time(rankdata(forecasts[order]), rankdata(outcomes[order]), horizon)
         return Information(*plain, *ranked, count=len(order))
     by_day = np.array([_correlation(forecasts[rows], outcomes[rows]) for rows in days])
-    by_rank = np.array([_correlation(_ranks(forecasts[rows]), _ranks(outcomes[rows])) for rows in days])
+    by_rank = np.array([_correlation(rankdata(forecasts[rows]), rankdata(outcomes[rows])) for rows in days])
     lag = bandwidth(len(days), horizon)
     errors = standard_error(by_day, lag), standard_error(by_rank, lag)
     return Information(float(by_day.mean()), errors[0], float(by_rank.mean()), errors[1], len(days))
-
-
-def _ranks(values: Floats) -> Floats:
-    from scipy.stats import rankdata  # half a second to import, and the service never ranks
-
-    ranks: Floats = rankdata(values)
-    return ranks
 
 
 def _correlation(some: Floats, others: Floats) -> float:

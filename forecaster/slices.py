@@ -8,7 +8,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from forecaster.contract import Dates, Floats
-from forecaster.significance import bandwidth, skill
+from forecaster.hac import bandwidth
+from forecaster.significance import skill
 from forecaster.windows import Indices, Windows
 
 REGIMES = ("calm", "usual", "rough")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from forecaster.contract import LEVELS, Floats
+from forecaster.hac import bandwidth, standard_error
 from forecaster.scores import INTERVALS
-from forecaster.significance import bandwidth, standard_error
 from forecaster.store.ledger import IssueKind
 from forecaster.store.scores import Matured
 

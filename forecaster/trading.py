@@ -15,7 +15,7 @@ from scipy.special import ndtr, ndtri
 
 from forecaster.contract import LEVELS, Dates, Floats
 from forecaster.errors import TooShort
-from forecaster.significance import bandwidth, standard_error
+from forecaster.hac import bandwidth, standard_error
 from forecaster.windows import Indices
 
 NOTE = "Evaluation, not advice: what would have been, at a fixed cost and without other friction."

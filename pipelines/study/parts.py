@@ -23,7 +23,8 @@ from scipy.special import ndtri, stdtr
 from scipy.stats import chi2
 
 from forecaster.contract import Floats
-from forecaster.significance import bandwidth, correction, holm, standard_error
+from forecaster.hac import bandwidth, standard_error
+from forecaster.significance import correction, holm
 
 QUESTIONS = ("information", "tuning", "model")
 CONFIDENCE = 0.95

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from arch.bootstrap import SPA
 
+from forecaster.hac import standard_error
 from forecaster.multiple import block, confidence_set, superior
-from forecaster.significance import standard_error
 
 REPS = 2000
 

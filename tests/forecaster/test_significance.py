@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from forecaster.significance import Rate, bandwidth, diebold_mariano, holm, ic, rate, skill, standard_error
+from forecaster.hac import bandwidth, standard_error
+from forecaster.significance import Rate, diebold_mariano, holm, ic, rate, skill
 
 
 def moving_average(rng: np.random.Generator, count: int, order: int) -> np.ndarray:

@@ -3,7 +3,8 @@ import pytest
 from small_market import windows_from
 
 from forecaster.contract import WindowSpec
-from forecaster.significance import bandwidth, diebold_mariano, skill, standard_error
+from forecaster.hac import bandwidth, standard_error
+from forecaster.significance import diebold_mariano, skill
 from forecaster.slices import MONTH, REGIMES, regime, slices
 from forecaster.windows import Windows
 

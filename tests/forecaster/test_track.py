@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from forecaster.contract import LEVELS
-from forecaster.significance import bandwidth, standard_error
+from forecaster.hac import bandwidth, standard_error
 from forecaster.store.ledger import Entry
 from forecaster.store.scores import Matured, Score
 from forecaster.track import record
