@@ -145,14 +145,20 @@ def load_config(path: Path) -> RunConfig:
     try:
         return RunConfig.model_validate(raw, context=path.parent)
     except ValidationError as error:
-        raise ConfigError(path, _first_problem(error)) from error
+        raise ConfigError(path, first_problem(error)) from error
 
 
-def _first_problem(error: ValidationError) -> str:
+def first_problem(error: ValidationError, model: type[BaseModel] | None = None, *table: str) -> str:
+    """What is wrong with a file's tables, in one line.
+
+    Arguments:
+        model: What was validated; the whole run if left out.
+        table: Where it stands in the file.
+    """
     first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
+    where = ".".join(str(part) for part in (*table, *first["loc"]))
     if first["type"] == "extra_forbidden":
-        return f"unknown key {where!r}; allowed here: {', '.join(_allowed(first['loc'][:-1]))}"
+        return f"unknown key {where!r}; allowed here: {', '.join(_allowed(model or RunConfig, first['loc'][:-1]))}"
     if first["type"] == "union_tag_invalid":
         kind = first["ctx"]["discriminator"].strip("'")
         return f"{where}: unknown {kind} {first['ctx']['tag']!r}; allowed: {first['ctx']['expected_tags']}"
@@ -160,9 +166,9 @@ def _first_problem(error: ValidationError) -> str:
     return f"{where}: {message}" if where else message
 
 
-def _allowed(location: Sequence[int | str]) -> list[str]:
+def _allowed(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
     """Keys of the model at a pydantic error location such as ("models", 3, "lstm") or ("data", "bars", "files")."""
-    models: list[type[BaseModel]] = [RunConfig]
+    models = [model]
     for part in location:
         fields = [model.model_fields[str(part)] for model in models if part in model.model_fields]
         if fields:

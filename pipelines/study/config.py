@@ -19,7 +19,7 @@ from forecaster.contract import Frozen
 from forecaster.errors import ConfigError
 from forecaster.families import AnyFamily
 from forecaster.families.base import TrainedFamily
-from pipelines.config import RunConfig
+from pipelines.config import RunConfig, first_problem
 
 _ENDINGS = (".csv.gz", ".csv", ".parquet")
 
@@ -125,7 +125,9 @@ def load_study(path: Path, data: Path | None, links: Path) -> Study:
     try:
         return Study.of(_with_folder(raw, path, data, links), path.parent)
     except ValidationError as error:
-        raise ConfigError(path, _first_problem(error)) from error
+        in_study = error.title == Design.__name__
+        problem = first_problem(error, Design, "study") if in_study else first_problem(error)
+        raise ConfigError(path, problem) from error
     except ValueError as error:
         raise ConfigError(path, str(error)) from error
 
@@ -157,14 +159,3 @@ def _linked(named: Mapping[str, str], data: Path, links: Path) -> Path:
         link.unlink(missing_ok=True)
         link.symlink_to(file)
     return links
-
-
-def _first_problem(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    table = "study." if error.title == Design.__name__ else ""
-    where = table + ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        allowed = f"; allowed here: {', '.join(sorted(Design.model_fields))}" if table else ""
-        return f"unknown key {where!r}{allowed}"
-    message = str(first["msg"]).removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message

@@ -32,8 +32,8 @@ from pipelines.bench.protocols import (
 from pipelines.bench.report import Claim, Long, Report, Short, Tried
 from pipelines.bench.run import attempts, beside_repeat, chosen, mean_wql, repeats, reproduced, rounds
 from pipelines.bench.variants import ETTH1, EXCHANGE, SHORT, Variant, fitted
+from tests.real_data import DATA, with_data
 
-DATA = Path(__file__).parents[3] / "shared" / "data" / "benchmark"
 BOTH: tuple[Name, Name] = ("exchange_rate", "etth1")
 AR = Variant(ArFamily(name="ar(4)", order=4, head="gaussian"), context=64, epochs=4)
 
@@ -42,12 +42,6 @@ def walk(rows: int, series: int, seed: int = 0) -> Floats:
     """Random walks of different sizes [T, S]."""
     steps = np.random.default_rng(seed).normal(size=(rows, series)) * np.arange(1, series + 1)
     return np.asarray(10 + np.cumsum(steps, axis=0))
-
-
-def real(name: Name) -> Floats:
-    if not any((DATA / file).is_file() for file in SOURCES[name].files):
-        pytest.skip(f"the file of {name} is not beside the project (../shared/data/benchmark)")
-    return read(name, DATA)
 
 
 # The protocols, each against a loop that spells it out.
@@ -231,24 +225,27 @@ def test_a_report_is_one_json_object_and_tables() -> None:
 # The real files.
 
 
+@with_data
 @pytest.mark.parametrize("name", BOTH)
 def test_repeat_last_is_reproduced_to_four_digits(name: Name) -> None:
-    values = real(name)
+    values = read(name, DATA / "benchmark")
     walks = repeats(Panel.of(values, Split.of(name, len(values))))
     assert [claim.says for claim in reproduced(name, walks) if not claim.holds] == []
     assert [round(mse, 4) for mse in walks[1].mse] == list(published.REPEAT_ALL[name])
 
 
+@with_data
 def test_seasonal_naive_of_gluonts_is_reproduced() -> None:
-    values = real("exchange_rate")
+    values = read("exchange_rate", DATA / "benchmark")
     _, at = rounds(values, FIRST_UNSEEN, ROUNDS)
     point = seasonal_naive(values, at, DAYS, SEASON)[..., None].repeat(9, axis=-1)
     outcomes = np.stack([values[origin + 1 : origin + 1 + DAYS].T for origin in at])
     assert round(weighted_quantile_loss(point, outcomes), 5) == published.SEASONAL_NAIVE
 
 
+@with_data
 def test_the_random_walk_of_this_ladder_meets_the_goal_under_gluonts() -> None:
-    values = real("exchange_rate")
+    values = read("exchange_rate", DATA / "benchmark")
     panel, at = rounds(values, FIRST_UNSEEN, ROUNDS)
     assert SHORT[0].family == NaiveFamily(name=SHORT[0].name)  # as it is out of the box
     assert mean_wql(fitted(SHORT[0], panel, DAYS), panel, values, at) <= 0.0077

@@ -12,8 +12,8 @@ from forecaster.calendars import Calendar
 from forecaster.errors import ConfigError, EmptyRange, NotListed
 from pipelines.sources.base import ACTION_COLUMNS, BAR_COLUMNS, OBSERVATION_COLUMNS, Reply, Surroundings
 from pipelines.sources.files import Files, FilesSource
+from tests.real_data import DATA, with_data
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 NOW = datetime(2025, 1, 31, tzinfo=UTC)
 TRUTH = [
     [pd.Timestamp(2022, 1, 3), 10.0, 12.0, 9.0, 11.0, 500.0],
@@ -34,8 +34,6 @@ STYLES = {
     "three lines, two symbols": "Price,Close,Close,High,High,Low,Low,Open,Open,Volume,Volume\n"
     "Ticker,Y,X,Y,X,Y,X,Y,X,Y,X\nDate,,,,,,,,,,\n2022-01-03,1,11,1,12,1,9,1,10,1,500\n2022-01-04,1,10.5,1,11.5,1,10,1,11,1,600\n",
 }
-
-with_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real data beside the project is not there")
 
 
 def folder(path: Path, **files: str) -> Files:

@@ -29,12 +29,11 @@ from pipelines.sources.base import OBSERVATION_COLUMNS, Published, Surroundings
 from pipelines.sources.fred import PUBLICATIONS, Fred, FredSource
 from pipelines.sources.patience import Limits, Patience
 from tests.pipelines.stand_in_fred import KEY, Archive, Asked, StandInFred, archive_of, daily_archive
+from tests.real_data import DATA, with_data
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 START = date(1900, 1, 1)
 
-with_data = pytest.mark.skipif(not DATA.is_dir(), reason="needs the recorded data beside the project (../shared/data)")
 
 Triple = tuple[date, datetime, float]
 

@@ -1,7 +1,6 @@
 """What is believed of a reply: every rule on real bars, the faults of the list by number, and Yahoo's own faults."""
 
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,15 +14,13 @@ from pipelines.quality import Checked, check
 from pipelines.sources.base import ACTION_COLUMNS, Listing, Reply
 from pipelines.sources.files import Files
 from pipelines.sources.sample import Sample
+from tests.real_data import DATA, with_data
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 NOW = datetime(2019, 1, 31, tzinfo=UTC)
 PRICES = ["open", "high", "low", "close"]
 FIELDS = [*PRICES, "volume"]
 CALENDAR = Calendar.of("XNYS", date(1998, 12, 1), date(2019, 1, 31))
 BARS = Sample().bars("^GSPC", None, NOW).bars.iloc[-1500:].reset_index(drop=True)
-
-with_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real data beside the project is not there")
 
 
 def actions(*rows: tuple[str, str, float]) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from pipelines.study.findings import Findings, write
 from pipelines.study.parts import Cell, Factorial, Part
 from pipelines.study.run import study
 from pipelines.study.words import paragraph, verdict
+from tests.real_data import DATA, with_data
 
 # mlflow, where a model is first logged in a process.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType")
@@ -143,11 +144,10 @@ def test_files_are_found_by_the_subjects_they_hold(tmp_path: Path) -> None:
     assert (folder / "^GSPC.csv.gz").read_bytes() == b"one"
 
 
+@with_data
 def test_apples_study_holds(tmp_path: Path) -> None:
-    path, data = study_path().with_name("study_apple.toml"), Path(__file__).resolve().parents[3] / "shared" / "data"
-    if not data.is_dir():
-        pytest.skip("the real data beside the project is not there")
-    plan = load_study(path, data, tmp_path / "links")
+    path = study_path().with_name("study_apple.toml")
+    plan = load_study(path, DATA, tmp_path / "links")
     assert plan.run.target.symbols == ("AAPL",)
     names = {link.name.removesuffix(".gz").removesuffix(".csv") for link in (tmp_path / "links").iterdir()}
     assert names == {*plan.run.data.symbols, *plan.run.data.series}

@@ -34,12 +34,12 @@ from pipelines.sources.files import Files
 from pipelines.sources.sample import Sample
 from pipelines.train import Trained, Walked
 from pipelines.workspace import Workspace
+from tests.real_data import DATA, with_data
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 NOW = datetime(2025, 1, 15, tzinfo=UTC)
 
 pytestmark = [
-    pytest.mark.skipif(not DATA.is_dir(), reason="the real data beside the project is not there"),
+    with_data,
     # exchange_calendars 4.13 on pandas 3.1, for venues with lunar holidays.
     pytest.mark.filterwarnings("ignore:DatetimeIndex.weekday is deprecated"),
 ]

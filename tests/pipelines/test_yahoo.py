@@ -6,7 +6,6 @@ import json
 import threading
 import time
 from datetime import UTC, date, datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import exchange_calendars
@@ -28,10 +27,12 @@ from pipelines.sources.base import ACTION_COLUMNS, BAR_COLUMNS, Listing, Reply, 
 from pipelines.sources.patience import Limits, Patience
 from pipelines.sources.yahoo import _VENUES, ChartSession, Yahoo, YahooSource
 from tests.pipelines.stand_in_yahoo import StandInYahoo, chart
+from tests.real_data import DATA, with_data
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "payloads" / "yahoo"
 RECORDED = sorted(
-    path for path in SHARED.rglob("*chart-*") if path.name.startswith(("chart-", "historical-via-chart-"))
+    path
+    for path in (DATA / "payloads" / "yahoo").rglob("*chart-*")
+    if path.name.startswith(("chart-", "historical-via-chart-"))
 )
 NOW = datetime(2024, 6, 10, 12, 0, tzinfo=UTC)
 WEEK = [(date(2024, 6, day), 10.0 + day, 12.0 + day, 9.0 + day, 11.0 + day, 100.0 * day) for day in range(3, 8)]
@@ -420,7 +421,7 @@ def test_the_run_file_opens_a_source(tmp_path):
         YahooSource.model_validate({"source": "yahoo", "proxy": "x"})
 
 
-@pytest.mark.skipif(not RECORDED, reason="recorded answers are not beside the project")
+@with_data
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.name[:60])
 def test_every_recorded_chart_is_understood(yahoo, source, path):
     asked = yahoo.replay(path)

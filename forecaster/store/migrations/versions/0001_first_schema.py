@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from forecaster.store.migrations.append_only import append_only
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -93,35 +95,13 @@ def upgrade() -> None:
         sa.Column("issued_at", sa.DateTime, nullable=False),
         sa.UniqueConstraint("symbol", "origin", "target", "horizon", "digest", name="uq_forecast"),
     )
-    _forbid_changes()
-
-
-def _forbid_changes() -> None:
-    """Make history append-only in the database itself, so no code path (ours or another's) can edit it."""
     if op.get_bind().dialect.name == "postgresql":
         op.execute(
             "CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
             "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$"
         )
-        for table in APPEND_ONLY:
-            op.execute(
-                f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
-                "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
-            )
-        return
     for table in APPEND_ONLY:
-        for verb in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-            )
-        # INSERT OR REPLACE deletes without firing a delete trigger.
-        same = " OR ".join("(" + " AND ".join(f"{k} = NEW.{k}" for k in key) + ")" for key in KEYS[table])
-        op.execute(
-            f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "
-            f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {same}) "
-            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: UNIQUE constraint failed'); END"
-        )
+        append_only(table, *KEYS[table])
 
 
 def downgrade() -> None:

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from forecaster.store.migrations.append_only import append_only
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -37,23 +39,8 @@ def upgrade() -> None:
         sa.Column("problem", sa.Text),
         sa.Column("stale_since", sa.Date),
     )
-    _forbid_changes()
-
-
-def _forbid_changes() -> None:
-    """A revision is a row more, never a row changed: the database itself says so."""
-    for table in HISTORY:
-        if op.get_bind().dialect.name == "postgresql":
-            op.execute(
-                f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
-                "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
-            )
-            continue
-        for verb in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-            )
+    for table in HISTORY:  # a revision is a row more, never a row changed
+        append_only(table)
 
 
 def downgrade() -> None:

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from forecaster.store.migrations.append_only import append_only
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
@@ -33,30 +35,8 @@ def upgrade() -> None:
         sa.Column("decision", sa.JSON, nullable=False),
         sa.Column("created_at", sa.DateTime, nullable=False),
     )
-    _forbid_changes()
-
-
-def _forbid_changes() -> None:
-    """What was seen cannot be unseen: the database itself says so."""
-    for table, key in HISTORY.items():
-        if op.get_bind().dialect.name == "postgresql":
-            op.execute(
-                f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
-                "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
-            )
-            continue
-        for verb in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-            )
-        # INSERT OR REPLACE deletes without firing a delete trigger.
-        same = " AND ".join(f'"{part}" = NEW."{part}"' for part in key)
-        op.execute(
-            f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "
-            f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {same}) "
-            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: UNIQUE constraint failed'); END"
-        )
+    for table, key in HISTORY.items():  # what was seen cannot be unseen
+        append_only(table, key)
 
 
 def downgrade() -> None:

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from forecaster.store.migrations.append_only import append_only
+
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
@@ -25,28 +27,7 @@ def upgrade() -> None:
         sa.Column("below", sa.JSON, nullable=False),
         sa.Column("scored_at", sa.DateTime, nullable=False),
     )
-    _forbid_changes()
-
-
-def _forbid_changes() -> None:
-    """A score is given once: the database itself says so."""
-    if op.get_bind().dialect.name == "postgresql":
-        op.execute(
-            "CREATE TRIGGER score_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON score "
-            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
-        )
-        return
-    for verb in ("UPDATE", "DELETE"):
-        op.execute(
-            f"CREATE TRIGGER score_no_{verb.lower()} BEFORE {verb} ON score "
-            "BEGIN SELECT RAISE(ABORT, 'score is append-only'); END"
-        )
-    # INSERT OR REPLACE deletes without firing a delete trigger.
-    op.execute(
-        "CREATE TRIGGER score_no_replace BEFORE INSERT ON score "
-        "WHEN EXISTS (SELECT 1 FROM score WHERE forecast = NEW.forecast) "
-        "BEGIN SELECT RAISE(ABORT, 'score is append-only: UNIQUE constraint failed'); END"
-    )
+    append_only("score", ("forecast",))  # a score is given once
 
 
 def downgrade() -> None:
