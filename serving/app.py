@@ -12,7 +12,7 @@ from forecaster import __version__
 from serving.database import open_database
 from serving.engine import ChampionEngine
 from serving.problems import answer_problems
-from serving.routes import Clock, router
+from serving.routes import Clock, forecasts, models, operation
 from serving.settings import Settings
 from serving.shelf import Shelf
 
@@ -34,7 +34,8 @@ def create_app(settings: Settings | None = None, clock: Clock = utc_now) -> Fast
     app.state.clock = clock
     app.state.engine = ChampionEngine(open_database(settings.store_url), Shelf(settings.home / "serving"))
     answer_problems(app)
-    app.include_router(router)
+    for subject in (forecasts, models, operation):
+        app.include_router(subject.router)
     return app
 
 

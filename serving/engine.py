@@ -12,7 +12,7 @@ from threading import Lock
 from sqlalchemy import Engine
 
 from forecaster.artifact import Artifact
-from forecaster.errors import ContractMismatch, ForecasterError, StoreOutdated
+from forecaster.errors import ContractMismatch, ForecasterError, NoChampion, SeveralChampions, StoreOutdated
 from forecaster.runtime import Runtime
 from forecaster.store.artifacts import load_artifact
 from forecaster.store.champions import Champion, all_champions
@@ -43,6 +43,10 @@ class Loaded:
         if key != champion.target:
             raise ContractMismatch(artifact.digest, f"target {champion.target}", key)
         return cls(champion, Runtime(artifact))
+
+    def covers(self, symbol: str) -> bool:
+        """Whether the symbol is one of its target's."""
+        return symbol in self.runtime.manifest.target.symbols
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,23 @@ class ChampionEngine:
         """Champions that do not, by target; where there was an earlier good one, that one answers."""
         return [one for _, one in sorted(self._refused.items())]
 
-    @property
-    def symbols(self) -> list[str]:
-        """Symbols that have a champion."""
-        return sorted({symbol for one in self.loaded for symbol in one.runtime.manifest.target.symbols})
+    def in_charge(self, symbol: str | None = None, target: str | None = None) -> Loaded:
+        """The champion of a target, of a symbol, or the only one there is.
+
+        Raises:
+            NoChampion: There is none.
+            SeveralChampions: There are more; the question does not say which.
+        """
+        found = [
+            one
+            for one in self.loaded
+            if target in (None, one.champion.target) and (symbol is None or one.covers(symbol))
+        ]
+        if not found:
+            raise NoChampion(target or symbol or "any target")
+        if len(found) > 1:
+            raise SeveralChampions(one.champion.target for one in found)
+        return found[0]
 
     def restore(self) -> None:
         """Load the last good champions from disk."""

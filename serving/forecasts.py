@@ -15,7 +15,7 @@ from forecaster.store.history import find_instrument
 from forecaster.store.ledger import Entry
 from forecaster.store.schema import artifact, promotion
 from forecaster.store.visits import last_visit
-from serving.schemas import Forecast, Model, Step
+from serving.schemas.forecasts import Forecast, Model, Step
 
 _FRESH_DAYS = 5  # a weekend with a holiday on either side
 

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from forecaster import errors
 from forecaster.errors import ForecasterError
 from serving.database import AWAY
-from serving.schemas import Problem
+from serving.schemas.problem import Problem
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,9 @@ class Kind:
 KINDS: dict[type[ForecasterError], Kind] = {
     errors.UnknownSymbol: Kind(404, "unknown-symbol", "Unknown symbol"),
     errors.ForecastMissing: Kind(404, "forecast-missing", "No forecast issued yet"),
+    errors.NotOnDemand: Kind(422, "not-on-demand", "Only issued forecasts"),
     errors.NoChampion: Kind(404, "no-champion", "No champion yet"),
+    errors.SeveralChampions: Kind(422, "several-champions", "Several champions"),
     errors.FetchIncomplete: Kind(500, "fetch", "Some data were not fetched"),
     errors.SourceError: Kind(502, "source", "A data source did not deliver"),
     errors.DataError: Kind(422, "data", "The data cannot carry a forecast"),

@@ -12,7 +12,7 @@ from forecaster.store.artifacts import load_manifest
 from forecaster.store.history import find_instrument
 from forecaster.store.scores import Matured
 from forecaster.track import Line, record
-from serving.schemas import History, Outcome, Past, RecordLine, TrackRecord
+from serving.schemas.record import History, Outcome, Past, RecordLine, TrackRecord
 
 _NOTHING = "nothing issued has matured yet"
 

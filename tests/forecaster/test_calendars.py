@@ -3,13 +3,14 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from forecaster.calendars import SETTLE, Calendar
+from forecaster.calendars import trading_calendar
 from forecaster.errors import ConfigError
+from forecaster.sessions import SETTLE, Calendar
 
 
 @pytest.fixture(scope="module")
 def nyse():
-    return Calendar.of("XNYS", date(2018, 6, 1), date(2019, 1, 31))
+    return trading_calendar("XNYS", date(2018, 6, 1), date(2019, 1, 31))
 
 
 def cutoff(calendar: Calendar, session: str) -> np.datetime64:
@@ -64,30 +65,30 @@ def test_sessions_are_ascending_dates_and_cutoffs_instants(nyse):
 
 def test_an_unknown_venue_is_named():
     with pytest.raises(ConfigError, match="'NOWHERE'"):
-        Calendar.of("NOWHERE", date(2018, 1, 1), date(2018, 2, 1))
+        trading_calendar("NOWHERE", date(2018, 1, 1), date(2018, 2, 1))
 
 
 def test_fault_15_history_from_before_the_librarys_window_and_a_horizon_past_next_year():
-    calendar = Calendar.of("XNYS", date(1999, 1, 1), date(2030, 12, 31))
+    calendar = trading_calendar("XNYS", date(1999, 1, 1), date(2030, 12, 31))
     assert calendar.sessions[0] == np.datetime64("1999-01-04")
     assert len(calendar.after(np.datetime64("2030-01-02"), 60)) == 60
 
 
 def test_fault_15_where_next_year_is_not_announced_the_sessions_end_with_this_one():
-    calendar = Calendar.of("XSHG", date(2020, 1, 1), date(2027, 12, 31))
+    calendar = trading_calendar("XSHG", date(2020, 1, 1), date(2027, 12, 31))
     assert calendar.sessions[-1] == np.datetime64("2026-12-31")
     with pytest.raises(ConfigError, match="2026-12-31"):
         calendar.after(np.datetime64("2026-12-31"), 1)
 
 
 def test_fault_15_a_span_may_reach_two_years_past_what_is_announced():
-    assert Calendar.of("XBOM", date(2020, 1, 1), date(2028, 1, 9)).sessions[-1] == np.datetime64("2026-12-31")
+    assert trading_calendar("XBOM", date(2020, 1, 1), date(2028, 1, 9)).sessions[-1] == np.datetime64("2026-12-31")
 
 
 @pytest.mark.parametrize(("venue", "start"), [("XTKS", 1990), ("XTAE", 2010), ("XSHG", 1980)])
 def test_fault_15_what_the_library_cannot_give_is_one_clear_line(venue, start):
     with pytest.raises(ConfigError, match=f"cannot give the sessions of {venue} from {start}-01-01") as caught:
-        Calendar.of(venue, date(start, 1, 1), date(2024, 12, 31))
+        trading_calendar(venue, date(start, 1, 1), date(2024, 12, 31))
     assert len(str(caught.value)) < 150
 
 

@@ -45,7 +45,7 @@ def test_of_several_champions_one_must_be_named(store, service):
         named = running.get("/v1/models/champion", symbol="MSFT")
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
-    assert "MSFT, ^IXIC" in answer.json()["detail"]
+    assert "MSFT-return-2, ^IXIC-return-2" in answer.json()["detail"]
     assert named.json()["target"] == "MSFT-return-2"
 
 

@@ -1,4 +1,4 @@
-"""Calibrate: the state of calibration that the ledger stands for, for one symbol of a target and one recipe."""
+"""The state of calibration that the ledger stands for, for one symbol of a target and one recipe."""
 
 from collections.abc import Collection
 
