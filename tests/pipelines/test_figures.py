@@ -1,7 +1,6 @@
 """Figures: what is drawn is what was given, nothing is cut off, and no text lies on another."""
 
 from collections.abc import Callable
-from itertools import combinations
 
 import numpy as np
 import pytest
@@ -9,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from forecaster.contract import LEVELS
 from pipelines import figures
 from pipelines.figures.style import GREEN, RED
+from tests.pipelines.legible import require_legible
 
 RNG = np.random.default_rng(0)
 NAMES = (
@@ -104,34 +103,12 @@ def figure(request: pytest.FixtureRequest) -> Figure:
     return made
 
 
-def written(figure: Figure) -> list[Text]:
-    """All text that is seen, but for ticks: those of one axis may meet at a corner."""
-    ticks = {
-        id(label)
-        for axes in figure.axes
-        for label in (*axes.get_xticklabels(which="both"), *axes.get_yticklabels(which="both"))
-    }
-    seen = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
-    hidden = {id(text) for axes in figure.axes if not axes.get_visible() for text in axes.findobj(Text)}
-    return [text for text in seen if id(text) not in ticks | hidden]
-
-
 def lines(axes: Axes) -> list[np.ndarray]:
     return [np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()]
 
 
-def test_nothing_is_cut_off(figure):
-    whole = figure.bbox
-    for text in written(figure):
-        box = text.get_window_extent()
-        inside = box.x0 >= whole.x0 and box.x1 <= whole.x1 and box.y0 >= whole.y0 and box.y1 <= whole.y1
-        assert inside, text.get_text()
-
-
-def test_no_text_lies_on_another(figure):
-    boxes = [(text.get_text(), text.get_window_extent()) for text in written(figure)]
-    for (one, box), (other, another) in combinations(boxes, 2):
-        assert not box.overlaps(another), (one, other)
+def test_nothing_is_cut_off_and_no_text_lies_on_another(figure):
+    require_legible(figure)
 
 
 def test_a_figure_says_what_is_seen(figure):

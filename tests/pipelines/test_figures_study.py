@@ -1,16 +1,13 @@
 """The study's figure: parts and cells as given, and words that claim no more than the intervals allow."""
 
-from itertools import combinations
-
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
 from pipelines.figures import study
 from pipelines.figures.study import LUCK, answer
 from pipelines.figures.style import BLUE, FADED, GREEN, RED
-from tests.pipelines.test_figures import written
+from tests.pipelines.legible import require_legible
 
 SETS = ("price", "+ momentum", "+ volume", "+ indices", "+ macro")
 FAMILIES = ("ar", "garch", "har", "mlp", "lstm", "gru", "transformer")
@@ -36,14 +33,7 @@ NEGATIVE = {"information": (-0.004, -0.009, 0.001), "tuning": (-0.003, -0.006, -
 @pytest.mark.parametrize(("families", "shift"), [(1, 0.0), (3, -0.05), (4, 0.05), (7, -0.01)])
 def test_nothing_is_cut_off_and_no_text_lies_on_another(parts, families, shift):
     figure = study(cells(families, shift), parts, "AAPL, 1 session ahead, 2010 to 2014")
-    FigureCanvasAgg(figure).draw()
-    boxes = [(text.get_text(), text.get_window_extent()) for text in written(figure)]
-    for text, box in boxes:
-        assert min(box.x0, box.y0) >= 0, text
-        assert box.x1 <= figure.bbox.x1, text
-        assert box.y1 <= figure.bbox.y1, text
-    for (one, box), (other, another) in combinations(boxes, 2):
-        assert not box.overlaps(another), (one, other)
+    require_legible(figure)
 
 
 def test_parts_are_drawn_in_points_the_largest_first_and_luck_last():

@@ -2,17 +2,15 @@
 
 import math
 from dataclasses import replace
-from itertools import combinations
 
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy import stats
 
 from forecaster.contract import LEVELS
 from forecaster.trading import Account, Trading, trade
 from pipelines.figures import trading
-from tests.pipelines.test_figures import written
+from tests.pipelines.legible import require_legible
 
 SESSIONS = np.datetime64("2001-01-01") + np.arange(900) * 7 // 5
 ORIGINS = np.arange(300, 899)
@@ -34,14 +32,7 @@ RUINED = found(CRASH, np.full(len(ORIGINS), -0.01))
 @pytest.mark.parametrize("seen", [NOISE, RICH, POOR, RUINED], ids=["noise", "rich", "poor", "ruined"])
 def test_nothing_is_cut_off_and_no_text_lies_on_another(seen):
     figure = trading(seen, "^GSPC", "transformer-large")
-    FigureCanvasAgg(figure).draw()
-    boxes = [(text.get_text(), text.get_window_extent()) for text in written(figure)]
-    for text, box in boxes:
-        assert min(box.x0, box.y0) >= 0, text
-        assert box.x1 <= figure.bbox.x1, text
-        assert box.y1 <= figure.bbox.y1, text
-    for (one, box), (other, another) in combinations(boxes, 2):
-        assert not box.overlaps(another), (one, other)
+    require_legible(figure)
     assert 3 <= len(figure.axes[0].get_yticks()) <= 14
 
 
