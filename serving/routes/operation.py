@@ -1,28 +1,31 @@
-"""Does it run, can it answer?"""
+"""Does it run, can it answer, how does it do?"""
 
 from dataclasses import asdict
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Request, Response
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from serving.engine import ChampionEngine
-from serving.problems import documented
+from serving.problems import RETRY_SECONDS, documented
 from serving.routes import Engine
 from serving.schemas.operation import Health, Ready
 
-router = APIRouter()
+router = APIRouter(tags=["operation"])
 
 
-@router.get("/healthz", summary="Does the process run?", tags=["operation"], responses=documented(500))
+@router.get("/healthz", summary="Does the process run?", responses=documented(public=True))
 async def health() -> Health:
     """Never touches the database: a process is not restarted because something else is away."""
     return Health(status="ok")
 
 
-@router.get("/readyz", summary="Can it answer?", tags=["operation"], responses=documented(500, 503))
-async def ready(engine: Engine) -> Ready:
+@router.get("/readyz", summary="Can it answer?", responses=documented(503, public=True))
+async def ready(request: Request, engine: Engine) -> Ready:
     """Ready once a champion is loaded; the database may be away, and a bad newer champion may have been refused."""
+    if request.app.state.door.draining:
+        raise _not_ready("it is about to stop; ask another")
     if not engine.loaded:
-        raise HTTPException(503, _what_to_do(engine))
+        raise _not_ready(_what_to_do(engine))
     loaded = [one.champion for one in engine.loaded]
     return Ready(
         status="ready",
@@ -30,6 +33,21 @@ async def ready(engine: Engine) -> Ready:
         database=engine.database.state,
         refused=[Ready.Refused(**asdict(one)) for one in engine.refused],
     )
+
+
+@router.get(
+    "/metrics",
+    summary="What Prometheus collects",
+    response_class=Response,
+    responses={**documented(), 200: {"content": {"text/plain": {}}}},
+)
+async def metrics(request: Request) -> Response:
+    """Requests by route, what was refused and why, what is going on, and what is in charge."""
+    return Response(request.app.state.metrics.text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+def _not_ready(reason: str) -> HTTPException:
+    return HTTPException(503, reason, {"Retry-After": str(RETRY_SECONDS)})
 
 
 def _what_to_do(engine: ChampionEngine) -> str:

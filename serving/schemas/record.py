@@ -14,6 +14,9 @@ class Outcome(Frozen):
     horizon: int = Field(description="Sessions ahead of the origin, from 1.", examples=[1])
     session: date = Field(description="The trading date it is about.", examples=["2018-12-31"])
     price_quantiles: list[float] = Field(description="What was stated; one a level, ascending.", examples=[[6400.1]])
+    walk_price_quantiles: list[float] | None = Field(
+        description="The random walk's from the same origin; null where none was issued beside it."
+    )
     price: float | None = Field(
         description="What came, free of splits since the origin; null while it has not.", examples=[6635.28]
     )
@@ -28,6 +31,7 @@ class Outcome(Frozen):
 class Past(Frozen):
     """A forecast as it was issued, with what came of it."""
 
+    target: str = Field(description="Symbols, kind and longest horizon.", examples=["^IXIC-return-5"])
     origin: date = Field(description="Last session known when it was made.", examples=["2018-12-28"])
     origin_close: float = Field(description="Close (or value) of the origin.", examples=[6584.52])
     issued_at: datetime = Field(description="When it was written down (UTC).")
