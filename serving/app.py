@@ -42,6 +42,8 @@ def create_app(settings: Settings | None = None, clock: Clock = utc_now) -> Fast
         docs_url=None,  # the page has one that loads nothing from elsewhere
         redoc_url=None,
         redirect_slashes=False,  # a redirect repeats the path
+        # So do OpenTelemetry's spans; to look each time whether they are wanted takes as long as the door.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     state = app.state
     store, folder = open_database(settings.store_url), settings.home / "serving"
@@ -56,7 +58,7 @@ def create_app(settings: Settings | None = None, clock: Clock = utc_now) -> Fast
     )
     state.metrics.watch_engine(state.engine, lambda: _age(app))
     answer_problems(app)
-    for subject in (forecasts, demand, models, operation, page):
+    for subject in (demand, forecasts, models, operation, page):
         app.include_router(subject.router)
     app.router.routes.insert(0, forecasts.FromBook(state.book))
     app.openapi = lambda: guarded(FastAPI.openapi(app), settings.require_key)  # type: ignore[method-assign]
@@ -94,24 +96,27 @@ def _restore(app: FastAPI) -> None:
 def _look(app: FastAPI) -> None:
     """Take what is new in the store, if it answers."""
     state = app.state
-    state.keys.refresh()
-    state.engine.refresh()
-    state.book.refresh()
-    if state.engine.database.state == "up":
+    well = [_refreshed(part) for part in (state.keys, state.engine, state.book)]
+    if all(well) and state.engine.database.state == "up":
         state.looked_at = state.clock()
 
 
+def _refreshed(part: KeyRing | ChampionEngine | Book) -> bool:
+    try:
+        part.refresh()
+    except Exception:  # whatever it was, the others go on, what it last knew stands, and the next look may succeed
+        log.exception("refresh failed: %s", type(part).__name__)
+        return False
+    return True
+
+
 async def _follow(app: FastAPI, looked: asyncio.Event) -> None:
-    """Look for ever, whatever goes wrong; `looked` is set after the first time."""
+    """Look for ever; `looked` is set after the first time."""
     loop, state = asyncio.get_running_loop(), app.state
     while True:
         late = loop.call_later(state.settings.deadline_seconds, state.engine.give_up)
-        try:
-            await asyncio.to_thread(_look, app)
-        except Exception:  # whatever it was, the last good champions answer and the next look may succeed
-            log.exception("refresh failed")
-        finally:
-            late.cancel()
+        await asyncio.to_thread(_look, app)
+        late.cancel()
         looked.set()
         await asyncio.sleep(state.settings.refresh_seconds)
 

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import Engine, event, make_url
+from sqlalchemy import URL, Engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from forecaster.errors import ConfigError
 from forecaster.store.database import connect
 
 AWAY = (DBAPIError, PoolExhausted)
@@ -17,6 +18,10 @@ AWAY = (DBAPIError, PoolExhausted)
 
 State = Literal["up", "away", "outdated"]
 
+_NO_URL = (
+    "no database can be opened by it; write postgresql+psycopg://user:password@host/name, with %40 for @ and %2F for / "
+    "in the password, and install the extra `postgres`"
+)
 _SECONDS = 5
 _SERVER = {  # of PostgreSQL: libpq waits minutes for one that does not answer, and hours for one that has gone
     "connect_timeout": f"{_SECONDS}",
@@ -41,8 +46,20 @@ def open_database(url: str) -> Engine:
     """An engine that never makes a database: a SQLite file that is missing stays missing, and is an error when read.
 
     Nothing is opened yet. A PostgreSQL server that does not answer fails within seconds instead of minutes.
+
+    Raises:
+        ConfigError: There is no such database. What the URL is, is not said: there may be a password in it.
     """
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+        if "@" not in (parsed.host or ""):  # else it is the end of a password, and drivers name the host in complaints
+            return _open(parsed)
+    except (ArgumentError, ImportError, ValueError):
+        pass
+    raise ConfigError("FORECASTER_DATABASE_URL", _NO_URL)
+
+
+def _open(parsed: URL) -> Engine:
     path = parsed.database or ":memory:"
     if parsed.get_backend_name() == "sqlite" and not path.startswith((":memory:", "file:")):
         file = Path(path).absolute()
@@ -55,7 +72,7 @@ def open_database(url: str) -> Engine:
         engine = connect(parsed.render_as_string(hide_password=False))
         event.listen(engine, "connect", _wait_no_longer)
         return engine
-    return connect(url)
+    return connect(parsed.render_as_string(hide_password=False))
 
 
 def _follow_file(engine: Engine, file: Path) -> None:

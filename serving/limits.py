@@ -38,8 +38,8 @@ class DeadlineExceeded(ForecasterError):
 class Buckets:
     """A token bucket a caller, as the moment at which it will be full again.
 
-    Of too many callers, the one not heard longest is forgotten. That fills its bucket, which was full anyway unless more
-    callers ask within seconds than there is room for.
+    Of too many callers, the one not heard longest is forgotten. That fills its bucket, which was full anyway, unless
+    more callers ask within seconds than there is room for.
     """
 
     def __init__(

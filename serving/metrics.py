@@ -85,9 +85,7 @@ class _Standing(Collector):
         for one in self._engine.loaded:
             champions.add_metric([one.champion.target, str(one.champion.version), one.champion.digest[:_SHORT]], 1)
         yield champions
-        refused = GaugeMetricFamily(
-            "forecaster_champion_refused", "Not trusted; always 1.", labels=labels[::2]
-        )
+        refused = GaugeMetricFamily("forecaster_champion_refused", "Not trusted; always 1.", labels=labels[::2])
         for other in self._engine.refused:
             refused.add_metric([other.target, other.digest[:_SHORT]], 1)
         yield refused

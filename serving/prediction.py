@@ -35,8 +35,9 @@ def predict(loaded: Loaded, asked: Rows) -> Prediction:
     if target.kind == "return" and asked.close <= 0:
         raise refused("must be above 0: it is a price", "close")
     values, walk = _answers(loaded, _context(manifest.window, asked.context))
-    prices = _prices(target, asked.close, values)
-    beside_prices = None if walk is None else _prices(target, asked.close, walk)
+    prices = _prices(target, asked.close, values)[:, keep].tolist()
+    walk_prices = None if walk is None else _prices(target, asked.close, walk)[:, keep].tolist()
+    returns = values[:, keep].tolist()
     return Prediction(
         target=champion.target,
         model=Model(family=manifest.family, version=champion.version, digest=champion.digest),
@@ -49,9 +50,9 @@ def predict(loaded: Loaded, asked: Rows) -> Prediction:
         steps=[
             PredictedStep(
                 horizon=step + 1,
-                price_quantiles=prices[step, keep].tolist(),
-                return_quantiles=values[step, keep].tolist(),
-                walk_price_quantiles=None if beside_prices is None else beside_prices[step, keep].tolist(),
+                price_quantiles=prices[step],
+                return_quantiles=returns[step],
+                walk_price_quantiles=None if walk_prices is None else walk_prices[step],
             )
             for step in range(horizon)
         ],

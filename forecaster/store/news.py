@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, func, select
 from forecaster.store.database import reading
 from forecaster.store.schema import champion, forecast, score, visit
 
-_BACK = timedelta(days=30)  # of origins that are looked at again and again; the sessions after them have come
+_BACK = timedelta(days=10)  # of origins that are looked at again and again; where older ones are scored, so are these
 _SLACK = 1000  # rows whose transactions may be open at once
 
 

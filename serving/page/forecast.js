@@ -21,6 +21,7 @@ import {
 } from "./words.js";
 
 const SHARES = [0.5, 0.8, 0.95];
+const DAY = 86_400_000; // milliseconds
 const SPLIT = 0.2; // no restated close differs by so much from what was known
 const WALK_SAYS = "“as today, give or take its usual swings”";
 const NEW_SHARES =
@@ -47,19 +48,20 @@ export function show({ forecast, prices }) {
   ].filter(Boolean);
 }
 
-function headline({ target, levels, steps, origin, origin_close: close }, unit) {
+function headline({ target, levels, steps, origin, origin_close: close, age_days: age }, unit) {
   const last = steps.at(-1);
   const middle = median(levels, last.price_quantiles);
   const [low, high] = interval(levels, last.price_quantiles, 0.8);
   const [began, what] = isSeries(target) ? ["Stood", "value"] : ["Closed", "close"];
-  const said = `8 times in 10 the ${what} should lie between ${about(low)} and ${about(high)}${unit}`;
+  const over = Date.parse(last.session) < Date.parse(origin) + age * DAY;
+  const said = `8 times in 10 the ${what} ${over ? "was to lie" : "should lie"} between ${about(low)} and ${about(high)}${unit}`;
   const change = isSeries(target) ? "" : `, ${moved(middle / close - 1)}`;
   return el(
     "p",
     { class: "lede" },
     `${began} at ${price(close)}${unit} on ${day(origin)}. By ${day(last.session)}, ${count(last.horizon, "session")} ahead, `,
     el("strong", {}, said),
-    `; the middle is ${about(middle)}${change}.`,
+    `; the middle ${over ? "was" : "is"} ${about(middle)}${change}.`,
   );
 }
 

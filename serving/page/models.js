@@ -89,7 +89,7 @@ function skills(colour, rows) {
   return {
     traces: [trace],
     layout: {
-      xaxis: { tickformat: "+.1%", zeroline: true, title: { text: "error saved" } },
+      xaxis: { tickformat: "+.1%", zeroline: true, title: { text: "skill: share of the error saved" } },
       yaxis: { type: "category", autorange: "reversed", showgrid: false },
     },
   };
@@ -118,7 +118,8 @@ function figures(rows) {
     percent(row.coverage_80),
     [row.in_charge && "in charge", row.candidate && "put to the gate"].filter(Boolean).join(", "),
   ]);
-  const caption = "The best first; p is the chance of such a skill by luck alone, corrected for how many were compared";
+  const caption =
+    "The best first. p: chance of such a skill by luck, and corrected for how many were compared. CRPS: in percent, or the series’ unit";
   return table(
     caption,
     labels.map((label, place) => ({ label, kind: place > 1 && place < 8 ? "number" : null })),

@@ -121,7 +121,12 @@ function skills(colour, scored, kind) {
     text: mine.map((line) => `${ahead(line)}<br>skill ${signed(line.skill)}, s.e. ${percent(line.skill_se)}`),
     hovertemplate: "%{text}<extra></extra>",
   };
-  const yaxis = { tickformat: "+.1%", zeroline: true, rangemode: "tozero", title: { text: "error saved" } };
+  const yaxis = {
+    tickformat: "+.1%",
+    zeroline: true,
+    rangemode: "tozero",
+    title: { text: "share of the error saved" },
+  };
   return { traces: [trace], layout: { xaxis: horizons(scored), yaxis } };
 }
 

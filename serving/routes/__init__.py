@@ -59,6 +59,10 @@ Symbol = Annotated[
 ]
 Target = Annotated[
     str | None,
-    Field(pattern=TARGET, description="Its key; may be left out where there is one.", examples=["^IXIC-return-5"]),
+    Field(
+        pattern=TARGET,
+        description="Key of a target. May be left out where there is one.",
+        examples=["^IXIC-return-5"],
+    ),
 ]
 Nothing = Annotated[Wanted, Query()]

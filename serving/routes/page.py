@@ -78,9 +78,9 @@ class Asset:
 def _assets() -> Mapping[str, Asset]:
     found = {path.name: Asset(path, _ASK_AGAIN) for path in _FOLDER.iterdir() if path.suffix in _MEDIA}
     plotly = find_spec("plotly")
-    if plotly is not None:  # without it the page shows its tables, and says so
-        (folder,) = plotly.submodule_search_locations or ()
-        found[_CHARTS] = Asset(Path(folder) / "package_data" / _CHARTS, _A_WEEK)
+    if plotly is not None and plotly.submodule_search_locations:  # without it the page shows its tables, and says so
+        folder = Path(plotly.submodule_search_locations[0]) / "package_data"
+        found[_CHARTS] = Asset(folder / _CHARTS, _A_WEEK)
     return MappingProxyType(found)
 
 

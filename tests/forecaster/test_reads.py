@@ -220,9 +220,9 @@ def test_a_row_that_shows_up_late_is_news(store):
     assert entry.symbol == "T"
 
 
-def test_looking_begins_with_the_last_month(store):
+def test_looking_begins_with_the_last_days(store):
     champion = promote(store)
-    for number, day in ((1, 400), (5000, 35), (9000, 29), (9500, 1)):
+    for number, day in ((1, 400), (5000, 12), (9000, 9), (9500, 1)):
         with store.begin() as connection:
             connection.execute(insert(forecast).values({**vars(issue_row(champion, day)), "id": number}))
     assert 5000 < marks(store, TODAY).forecast <= 9000 - 1000

@@ -80,7 +80,7 @@ def same(made: dict[str, Any], issued: dict[str, Any], entries: list[Entry]) -> 
 
 @dataclass(frozen=True)
 class Summer:
-    """A run that issued and scored after each session, and what the service made on demand right after it."""
+    """A run that issued after each session and scored after every fourth, and what was made on demand right after."""
 
     service: Service
     at_once: list[dict[str, Any]]
@@ -94,10 +94,11 @@ def summer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Summer]:
     put_in_charge(made)
     at_once: list[dict[str, Any]] = []
     with Service(made, SESSIONS[0]) as service:
-        for now in SESSIONS:
+        for number, now in enumerate(SESSIONS):
             service.now = now
             assert [one.status for one in made.fetcher({}, lambda now=now: now).fetch((), ("LOAD",))] == ["ok"]
-            score(made.engine, made.config, now)
+            if number % 4 == 3:  # late: what had come by a session counts only from when it was scored
+                score(made.engine, made.config, now)
             assert issue(made.engine, made.config, "LOAD", now).fresh
             at_once.append(service.on_demand("LOAD"))
         yield Summer(service, at_once)
@@ -108,7 +109,7 @@ def test_made_right_after_it_was_issued_it_is_the_same(summer):
     assert len(ledger) == len(SESSIONS)
     for made, entries in zip(summer.at_once, ledger, strict=True):
         same(made, summer.service.issued("LOAD", entries[0].origin), entries)
-    assert len({entries[0].calibration for entries in ledger}) == len(ledger)  # each session taught something
+    assert len({entries[0].calibration for entries in ledger}) == 1 + len(SESSIONS) // 4
 
 
 def test_made_weeks_later_as_of_each_day_it_is_the_same_still(summer):

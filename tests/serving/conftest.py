@@ -58,7 +58,7 @@ def service(tmp_path: Path) -> Callable[..., Service]:
     """Makes a service on the home directory; the tests call refresh themselves."""
 
     def make(now: datetime = NOW, **settings: Any) -> Service:
-        chosen = Settings(home=tmp_path / "home", refresh_seconds=3600, **settings)
+        chosen = Settings(home=tmp_path / "home", **{"refresh_seconds": 3600, **settings})
         return Service(create_app(chosen, clock=lambda: now))
 
     return make

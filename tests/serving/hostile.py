@@ -213,7 +213,7 @@ def _json(rng: Random) -> Any:
     said = words(rng).decode("utf-8", "replace")
     return rng.choice((
         said, [said], {said: said}, [[said]], None, True, False, 0, -1, 10**9, 10**400, 1.5, 1e308, "3", "true", "", [],
-        {}, [None], [True], ["1"], 0.3, [0.3], [0.5, 0.5], ["^IXIC"] * 2, ["^IXIC", said], [f"A{n}" for n in range(101)],
+        {}, [None], [True], ["1"], 0.3, [0.3], [0.5, 0.5], ["A", "A"], ["A", said], [f"A{n}" for n in range(999)],
         ["A"] * 10_000, [[0.0] * 300], [[1e308, -1e308]] * 8, [[0.0]] * 5000, [[0.01, said]] * 8, "@bare@", ["@bare@"],
         [["@bare@", 0.0]], {"count": 10**9, "seed": 0}, {"count": 2, "seed": 0, said: 1}, list(ODD_SYMBOLS),
         ["^IXIC", *ODD_SYMBOLS], rng.choice(_DAYS), rng.choice(_NUMBERS), rng.choice(list(GOOD.values())),
@@ -286,7 +286,7 @@ def rude(key: str) -> list[bytes]:
         b"GET /v1/models HTTP/1.1\r\nX: " + mark * 5000 + b"\r\n" + host + b"\r\n",
         b"GET /v1/models?" + mark * 5000 + b" HTTP/1.1\r\n" + host + b"\r\n",
         b"GET /v1/models HTTP/1.1\r\n" + b"".join(b"%s-%d: a\r\n" % (mark, n) for n in range(2000)) + host + b"\r\n",
-        b"GET /v1/models HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: %s\r\n\r\n" % mark,
+        b"GET /v1/models HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\nSec-WebSocket-Key: %s\r\n\r\n" % mark,
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + mark,
         post + b"Content-Length: -1\r\n\r\n" + mark,
         post + b"Content-Length: " + mark + b"\r\n\r\n",

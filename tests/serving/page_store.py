@@ -1,4 +1,4 @@
-"""A store with a past, for the page: real prices, forecasts issued session by session and scored, and the gate's words."""
+"""A store with a past, for the page: real prices, forecasts issued session by session, scores, and the gate's words."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -11,7 +11,6 @@ from small_store import SmallStore, small_artifact, table
 
 from forecaster.artifact import Artifact
 from forecaster.calendars import trading_calendar
-from forecaster.contract import LEVELS
 from forecaster.scores import crps
 from forecaster.store.challenges import Challenge, add_challenge, challenges
 from forecaster.store.champions import Champion
@@ -103,7 +102,7 @@ def _settled(session: date) -> datetime:
 
 
 def page_store(home: Path) -> SmallStore:
-    """^GSPC with a live and a backfilled record, ^IXIC with a forecast of today by the random walk, MSFT with nothing."""
+    """^GSPC with a live and a backfilled record, ^IXIC with one forecast by the random walk, MSFT with nothing."""
     store = SmallStore(home)
     with store.engine.begin() as connection:
         add_instrument(connection, Instrument(SYMBOL, "XNYS", "USD", "sample"))
@@ -127,7 +126,9 @@ def _challenge(store: SmallStore, symbol: str, name: str, seed: int, passed: boo
     made = Artifact.seal(small.manifest.model_copy(update={"name": crowned, "family": crowned}), small.model)
     target = made.manifest.target.key
     number = len(challenges(store.engine, target)) + 1
-    entry = Challenge(target, number, f"{target} {number}", "f" * 64, 0.005, passed, said, NOW - timedelta(days=9 - number))
+    entry = Challenge(
+        target, number, f"{target} {number}", "f" * 64, 0.005, passed, said, NOW - timedelta(days=9 - number)
+    )
     with store.engine.begin() as connection:
         add_challenge(connection, entry)
     return store.promote(made, said)

@@ -92,12 +92,15 @@ def test_fault_27_only_json_is_read_as_json(started, path, declared):
         b"[" * 30_000,
         b'{"context":' * 5_000,
         b"[" * 30_000 + b"]" * 30_000,
-        b'{"close": ' + b"9" * 5_000 + b"}",
     ],
     ids=lambda body: f"{body[:12]!r} and {len(body)} in all",
 )
 def test_fault_27_what_is_no_json_is_told_so(started, path, body):
     assert complaint(post(started, path, body)) == "body: it is no JSON, not in UTF-8, or too deep"
+
+
+def test_fault_27_a_number_of_five_thousand_digits_is_refused(started, path):
+    assert "9" * 20 not in complaint(post(started, path, b'{"close": ' + b"9" * 5_000 + b"}"))
 
 
 @pytest.mark.parametrize("body", [b"null", b"[]", b"1", b'"zebra"', b"true", b"[[[[1]]]]", b'{"a": "\\ud800"}'])
@@ -241,3 +244,16 @@ def test_rows_of_any_size_are_answered_with_prices_or_refused(started, rows, clo
         assert all(0 < price < float("inf") for price in (*prices, *(one for path in said["paths"] for one in path)))
     else:
         assert complaint(answer).startswith("body.context: ")
+
+
+def test_the_description_says_what_may_be_sent(started, path):
+    said = started.get("/openapi.json").json()
+    asked = said["paths"][path]["post"]
+    name = asked["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    schema = said["components"]["schemas"][name]
+    assert asked["requestBody"]["required"]
+    assert schema["additionalProperties"] is False
+    assert set(GOOD[path]) <= set(schema["properties"])
+    assert all("description" in one for one in schema["properties"].values())
+    assert any("examples" in one for one in schema["properties"].values())
+    assert {"200", "404", "415", "422", "503"} <= set(asked["responses"])

@@ -14,7 +14,7 @@ from sqlalchemy import insert
 
 from forecaster.contract import LEVELS
 from forecaster.store.champions import crown, find_champion
-from forecaster.store.ledger import add_entries
+from forecaster.store.ledger import Entry, add_entries
 from forecaster.store.schema import forecast
 from forecaster.store.visits import Visit, add_visit
 from serving.book import Book
@@ -68,6 +68,13 @@ def again(reader: Reader) -> Reader:
     fresh.engine.restore()
     fresh.book.restore()
     return fresh
+
+
+def place(store: SmallStore, first: int, entries: list[Entry]) -> None:
+    """Put steps into rows of these numbers."""
+    rows = [{"id": first + place, **vars(entry)} for place, entry in enumerate(entries)]
+    with store.engine.begin() as connection:
+        connection.execute(insert(forecast), rows)
 
 
 def test_the_newest_forecast_is_answered_while_the_database_is_away(store, service):
@@ -148,13 +155,9 @@ def test_only_what_changed_is_made_anew(reader):
 
 def test_a_row_with_an_earlier_number_is_seen_though_it_comes_later(reader):
     champion = reader.store.promote(small_artifact())
-    for number, entry in zip((500, 501), steps(champion), strict=True):
-        with reader.store.engine.begin() as connection:
-            connection.execute(insert(forecast).values(id=number, **vars(entry)))
+    place(reader.store, 500, steps(champion))
     reader.look()
-    for number, entry in zip((7, 8), steps(champion, 1), strict=True):
-        with reader.store.engine.begin() as connection:
-            connection.execute(insert(forecast).values(id=number, **vars(entry)))
+    place(reader.store, 7, steps(champion, 1))
     reader.look()
     assert reader.says().origin == steps(champion, 1)[0].origin
 
@@ -220,6 +223,16 @@ def test_what_came_before_the_day_changed_is_not_overlooked(reader):
     reader.now = NOW + timedelta(days=1)
     reader.look()
     assert [line.n for line in reader.says().trailing] == [2, 2]
+
+
+def test_as_much_as_falls_out_of_sight_on_a_new_day_does_not_hide_what_came(reader):
+    champion = reader.store.promote(small_artifact())
+    place(reader.store, 1, steps(champion, -9))  # ten days old today, and not looked at tomorrow
+    reader.look()
+    place(reader.store, 5001, steps(champion, 0))
+    reader.now = NOW + timedelta(days=1)
+    reader.look()
+    assert reader.says().origin == steps(champion, 0)[0].origin
 
 
 def test_it_starts_from_disk_and_says_its_age(reader):
@@ -303,6 +316,16 @@ def test_one_that_cannot_be_answered_stops_no_other(store, service, spoilt, capl
         assert running.get("/v1/forecasts/MSFT").status_code == 200
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:forecaster:output-invalid")
     assert "not in the book: ^IXIC" in caplog.text
+
+
+def test_one_whose_promotion_cannot_be_read_stops_no_other(store, service):
+    bad, good = store.promote(small_artifact(), {"passed": True}), store.promote(small_artifact("MSFT"))
+    store.issue(bad)
+    store.issue(good, "MSFT")
+    with service() as running:
+        answer = running.get(PATH)
+        assert running.get("/v1/forecasts/MSFT").status_code == 200
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:forecaster:output-invalid")
 
 
 def test_a_disk_that_cannot_be_written_is_not_fatal(reader, caplog):

@@ -374,9 +374,11 @@ def test_a_step_that_is_missing_is_no_forecast(store, service):
         assert is_problem(running.get(PATH), 503, "output-invalid")
 
 
-def test_a_forecast_nobody_promoted_is_not_answered(store, service):
+@pytest.mark.parametrize("version", [7, 2])
+def test_a_forecast_nobody_promoted_is_not_answered(store, service, version):
     champion = store.promote(small_artifact())
-    store.issue(type(champion)(**{**vars(champion), "version": 7}))
+    store.promote(small_artifact(seed=1))  # version 2 is another artifact
+    store.issue(replace(champion, version=version))
     with service() as running:
         assert is_problem(running.get("/v1/forecasts/^IXIC"), 503, "output-invalid")
 

@@ -9,6 +9,7 @@ from statistics import median
 import pytest
 from live import Live
 from small_store import NOW, small_artifact
+from sqlalchemy import text
 
 from forecaster.store.keys import revoke_key
 from pipelines.keys import create, rotate
@@ -105,6 +106,20 @@ def test_a_damaged_file_opens_nothing(store, ring, harm):
     again._store.dispose()
 
 
+def test_a_row_that_is_no_key_keeps_nothing_else_from_being_followed(store, service, caplog):
+    key, kept = create(store.engine, "somebody", ALL, NOW)
+    with service(refresh_seconds=0.05) as running:
+        with store.engine.begin() as connection:
+            connection.execute(text("UPDATE api_key SET scopes = 'no json'"))
+        champion = store.promote(small_artifact())
+        for _ in range(100):
+            running.get("/healthz")  # the app's loop turns while it is asked
+            time.sleep(0.01)
+        assert running.get("/readyz").json()["champions"][0]["digest"] == champion.digest
+        assert find(running.app.state.keys, key) == kept
+    assert "refresh failed: KeyRing" in caplog.text
+
+
 def test_a_disk_that_cannot_be_written_keeps_nobody_out(store, ring, caplog):
     key, _ = create(store.engine, "somebody", ALL, NOW)
     folder = store.home / "serving"
@@ -152,9 +167,8 @@ def test_fault_38_no_key_is_in_a_log_a_metric_a_file_or_an_answer(store):
             for path in ("/metrics", "/v1/models", "/v1/forecasts/%5EIXIC", f"/v1/{key}", f"/{key}?{key}", "/readyz"):
                 answer = live.get(path, Authorization=f"Bearer {key}")
                 said += [answer.content, str(answer.headers).encode()]
-        store.engine.dispose()
-        for path in store.home.glob("forecaster.db*"):
-            path.write_bytes(b"no database")
+        store.remove()
+        store.file.write_bytes(b"no database" * 1000)
         time.sleep(0.5)
         said += [live.get("/v1/track-record", Authorization=f"Bearer {key}").content for key in keys]
         live.stop()

@@ -1,4 +1,4 @@
-"""Real clients that never finish, on a real server in a thread: they hold up nobody and are sent away."""
+"""Real clients that never finish, or ask what is no request, on a real server in a thread: they hold up nobody."""
 
 import asyncio
 import json
@@ -75,6 +75,19 @@ class Threaded:
 def everything(connection: socket.socket) -> bytes:
     """Until the other side has closed."""
     return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def pour(connection: socket.socket, more: bytes) -> bytes:
+    """Say more and more until there is an answer."""
+    connection.settimeout(0.05)
+    for _ in range(200):
+        try:
+            connection.sendall(more)
+            answer = connection.recv(65536)
+        except TimeoutError:
+            continue
+        return answer
+    return b""
 
 
 def soon(holds) -> bool:
@@ -210,3 +223,30 @@ def test_fault_30_ten_times_too_many_get_an_answer_each(running):
     assert statuses.count(b"200") == 3  # one that runs and two that wait
     assert statuses.count(b"503") == 27
     assert running.ask("/slow").startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_head_without_end_is_refused(running):
+    with running.connect(b"GET /healthz HTTP/1.1\r\nX: ") as endless:
+        answer = pour(endless, b"a" * 4096)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b"application/problem+json" in answer
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        (b"GET /%s HTTP/1.1\r\n\r\n" % (b"a" * 20_000), 431),
+        (b"GET /healthz HTTP/1.1\r\n%s\r\n" % (b"X: %s\r\n" % (b"a" * 1000) * 20), 431),
+        (b"rubbish\r\n\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"GET /\xff HTTP/1.1\r\n\r\n", 400),
+    ],
+    ids=["long line", "many headers", "rubbish", "negative length", "no ascii"],
+)
+def test_what_is_no_request_is_a_problem(running, said, status, caplog):
+    with running.connect(said) as caller:
+        head, _, body = everything(caller).partition(b"\r\n\r\n")
+        assert int(head.split()[1]) == status
+        assert json.loads(body)["status"] == status
+        assert b"aaaa" not in body
+        assert "aaaa" not in caplog.text

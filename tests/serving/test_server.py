@@ -132,35 +132,6 @@ def test_they_are_where_that_is_meant(store):
         assert live.get(FORECAST).status == 401
 
 
-def test_a_head_without_end_is_refused(store):
-    with Live(store.home) as live, live.connect() as endless:
-        endless.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
-        answer = pour(endless, b"a" * 4096)
-    assert answer.startswith(b"HTTP/1.1 431 ")
-    assert b"application/problem+json" in answer
-
-
-@pytest.mark.parametrize(
-    ("said", "status"),
-    [
-        (b"GET /%s HTTP/1.1\r\n\r\n" % (b"a" * 20_000), 431),
-        (b"GET /healthz HTTP/1.1\r\n%s\r\n" % (b"X: %s\r\n" % (b"a" * 1000) * 20), 431),
-        (b"rubbish\r\n\r\n", 400),
-        (b"GET /healthz HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
-        (b"GET /\xff HTTP/1.1\r\n\r\n", 400),
-    ],
-    ids=["long line", "many headers", "rubbish", "negative length", "no ascii"],
-)
-def test_what_is_no_request_is_a_problem(store, said, status):
-    with Live(store.home) as live, live.connect() as caller:
-        caller.sendall(said)
-        head, _, body = everything(caller).partition(b"\r\n\r\n")
-        assert int(head.split()[1]) == status
-        assert json.loads(body)["status"] == status
-        assert b"aaaa" not in body
-        assert "aaaa" not in live.log.read_text()
-
-
 def one_answer(connection: socket.socket) -> bytes:
     """Whether it is ready."""
     connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -168,24 +139,6 @@ def one_answer(connection: socket.socket) -> bytes:
     while not answer.endswith(b"}"):
         answer += connection.recv(65536)
     return answer
-
-
-def pour(connection: socket.socket, more: bytes) -> bytes:
-    """Say more and more until there is an answer."""
-    connection.settimeout(0.05)
-    for _ in range(200):
-        try:
-            connection.sendall(more)
-            answer = connection.recv(65536)
-        except TimeoutError:
-            continue
-        return answer
-    return b""
-
-
-def everything(connection: socket.socket) -> bytes:
-    """Until the other side has closed."""
-    return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
 def test_the_docs_name_every_setting_metric_and_refusal():

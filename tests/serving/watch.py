@@ -8,8 +8,10 @@ from typing import Any, Self
 
 from sqlalchemy import Engine, event
 
-_EVENTS = ("open", "os.", "socket.", "sqlite3.", "subprocess.", "shutil.", "glob.", "pathlib.", "tempfile.", "ctypes.",
-           "urllib.", "http.", "import", "compile", "exec", "pickle.", "marshal.", "winreg.", "ftplib.", "smtplib.")  # fmt: skip
+_EVENTS = (
+    "open", "os.", "socket.", "sqlite3.", "subprocess.", "shutil.", "glob.", "pathlib.", "tempfile.", "ctypes.",
+    "urllib.", "http.", "import", "compile", "exec", "pickle.", "marshal.", "ftplib.", "smtplib.",
+)  # fmt: skip
 
 _watching: list["Watch"] = []
 
