@@ -19,17 +19,18 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import numpy as np
 from sqlalchemy import Engine, text
 
 from benchmarks.data import require
-from benchmarks.hot_swap_clients import Clients, Question
+from benchmarks.hot_swap_clients import Answer, Clients, Question
 from benchmarks.hot_swap_truth import Change, Truth
 from benchmarks.load import BIN, Served, started
 from benchmarks.small_models import FAULTS, Design
@@ -45,7 +46,7 @@ from pipelines.score import score
 from pipelines.sources.base import Reply
 from pipelines.sources.sample import Sample
 
-NOW = datetime(2019, 1, 2, 12, tzinfo=UTC)
+PAST, NOW = datetime(2018, 11, 20, 23, tzinfo=UTC), datetime(2019, 1, 2, 12, tzinfo=UTC)
 SERVE = (str(BIN / "python"), "-m", "serving", "--port", "{port}")
 SETTINGS = {"REFRESH_SECONDS": "0.05", "RATE_PER_SECOND": "1e9", "BURST": "1000000000"}
 PATIENCE = 60.0
@@ -100,7 +101,7 @@ class Shop:
     """A store of real prices, and those who put models in charge of it."""
 
     def __init__(self, home: Path) -> None:
-        home.mkdir(exist_ok=True)
+        self.home = home
         self.engine: Engine = connect(sqlite_url(home))
         migrate(self.engine)
         fetched = Fetcher(self.engine, Recent(), Recent(), lambda: NOW).fetch(["^GSPC", "^IXIC"], [])
@@ -114,8 +115,7 @@ class Shop:
         for first, *_ in DESIGNS:
             self.promote(first, STEADY)
             run = self.run_of(first)
-            for month in (9, 10, 11):
-                issue(self.engine, run, first.target.symbols[0], datetime(2018, month, 20, 23, tzinfo=UTC))
+            issue(self.engine, run, first.target.symbols[0], PAST)
             score(self.engine, run, NOW)
             self.issue(first)
 
@@ -175,6 +175,7 @@ class Found:
     refused: dict[str, str]
     """What must not answer, and why it does not."""
     let_in: list[str]
+    said: list[Answer] = field(repr=False)
 
     @property
     def holds(self) -> bool:
@@ -193,27 +194,26 @@ class Found:
         )
 
 
-def run(home: Path, promotions: int, clients: int) -> Found:
+def run(shop: Shop, promotions: int, clients: int) -> Found:
     """Promote under load, try to have bad models answer, and look at every answer."""
-    shop = Shop(home)
-    shop.open()
-    environment = {f"FORECASTER_{name}": value for name, value in SETTINGS.items()} | {"FORECASTER_HOME": str(home)}
-    with started(SERVE, "/readyz", environment) as service:
-        watch = Watch(service)
-        with Clients(service, QUESTIONS, clients) as asking:
-            changes = [swap(shop, watch, number) for number in range(promotions)]
-            refused, let_in = tempt(shop, watch, home / "trap")
-            changes.append(swap(shop, watch, 0))
-            if watch.refused():
-                let_in.append("a refusal stands though a good one has come")
+    settings = {f"FORECASTER_{name}": value for name, value in {**SETTINGS, "HOME": str(shop.home)}.items()}
+    with (
+        started(SERVE, "/readyz", settings) as service,
+        Watch(service) as watch,
+        Clients(service, QUESTIONS, clients) as asking,
+    ):
+        changes = [swap(shop, watch, number) for number in range(promotions)]
+        refused, let_in = tempt(shop, watch, shop.home / "trap")
+        changes.append(swap(shop, watch, 0))
+        if watch.refused():
+            let_in.append("a refusal stands though a good one has come")
     truth = Truth(shop.engine, NOW)
     wrong = [line for one in asking.answers if (line := truth.differs(one)) is not None]
     old = [f"{one.question.kind}: {one.content[:200]!r}" for one in asking.answers if truth.is_old(one, changes)]
-    shop.engine.dispose()
     answers = Counter[str]()
     for one in asking.answers:
         answers[one.question.kind] += one.count
-    return Found(promotions, answers, len(truth.spoke), asking.failed, wrong, old, refused, let_in)
+    return Found(promotions, answers, len(truth.spoke), asking.failed, wrong, old, refused, let_in, asking.answers)
 
 
 class Watch:
@@ -221,6 +221,12 @@ class Watch:
 
     def __init__(self, service: Served) -> None:
         self._client = httpx.Client(base_url=service.url, trust_env=False, timeout=30)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
 
     def in_charge(self, target: str) -> tuple[int, str]:
         """Version and digest."""
@@ -256,21 +262,23 @@ def swap(shop: Shop, watch: Watch, number: int) -> Change:
 def tempt(shop: Shop, watch: Watch, trap: Path) -> tuple[dict[str, str], list[str]]:
     """Promote what must not answer: what was refused, with its reason, and what was not."""
     one, other = DESIGNS[0][0], DESIGNS[1][0]
-    charge = watch.in_charge(one.target.key)
-    candidates = {fault: one.broken(fault, -number - 1, trap) for number, fault in enumerate(FAULTS)}
+    candidates: dict[str, Artifact] = {fault: one.broken(fault, -place, trap) for place, fault in enumerate(FAULTS, 1)}
     candidates |= {"damaged": one.artifact(-100), "another target": other.artifact(-101)}
-    refused, let_in = {}, []
+    before = watch.in_charge(one.target.key)
+
+    def decided(digest: str) -> bool:
+        return digest in watch.refused() or watch.in_charge(one.target.key) != before
+
+    refused: dict[str, str] = {}
     for name, made in candidates.items():
         shop.add(made)
         if name == "damaged":
             shop.damage(made.digest)
         shop.promote(one, f"recipe {name}", made)
-        until(lambda digest=made.digest: digest in watch.refused() or charge != watch.in_charge(one.target.key), name)
-        if charge == watch.in_charge(one.target.key) and not trap.exists():
+        until(partial(decided, made.digest), name)
+        if watch.in_charge(one.target.key) == before and not trap.exists():
             refused[name] = watch.refused()[made.digest]
-        else:
-            let_in.append(name)
-    return refused, let_in
+    return refused, sorted(set(candidates) - set(refused))
 
 
 def until(holds: Callable[[], bool], what: str) -> None:
@@ -288,7 +296,10 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=6)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        found = run(Path(name) / "home", asked.promotions, asked.clients)
+        shop = Shop(Path(name))
+        shop.open()
+        found = run(shop, asked.promotions, asked.clients)
+        shop.engine.dispose()
     for line in (*found.failed[:10], *found.wrong[:10], *found.old[:10], *found.let_in):
         print(line)
     for name, reason in found.refused.items():

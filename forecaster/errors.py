@@ -32,6 +32,8 @@
     ├─ SeveralChampions(targets)                a question about one, and there are several
     ├─ NothingBefore(target)                    a rollback, but the first champion is in charge
     ├─ RefreshRefused(name, problem)            a refit of the champion's recipe is not sound
+    ├─ Overloaded(retry_after_seconds)          so many wait for the service that one more is not let in
+    ├─ DeadlineExceeded(seconds)                it took longer than a caller is kept waiting
     └─ PromotionConflict(target)                somebody else promoted in between
 
 Constructors take facts and compose the message; each message says what happened and what to do next.
@@ -261,6 +263,17 @@ class RefreshRefused(ForecasterError):
         super().__init__(
             f"the refit of {name} was refused, the champion stays: {problem}; look at the data it was trained on"
         )
+
+
+class Overloaded(ForecasterError):
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(f"too many requests at once; retry in {retry_after_seconds} s")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class DeadlineExceeded(ForecasterError):
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no answer within {seconds:g} s; ask for less, or retry later")
 
 
 class PromotionConflict(ForecasterError):

@@ -59,7 +59,7 @@ def demo(
     workspace = open_workspace(home, run, database, tracking, workers=workers)
     summary, story, page = run_demo(workspace, terminal.say, terminal.interactive)
     verdict = f"\nchampion: {story.promoted.name}. {story.promoted.reason}\n"
-    more = f"\nreport: {page}\nnext: forecaster serve, then http://127.0.0.1:8000/docs"
+    more = f"\nreport: {page}\nnext: forecaster serve, then http://127.0.0.1:8000"
     terminal.result(
         summary,
         "",

@@ -11,28 +11,13 @@ from typing import ParamSpec, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
-from forecaster.errors import ForecasterError
+from forecaster.errors import DeadlineExceeded, Overloaded
 from serving.metrics import Metrics
 
 Asked = ParamSpec("Asked")
 Answer = TypeVar("Answer")
 
 _RETRY_SECONDS = 1
-
-
-class Overloaded(ForecasterError):
-    """So many wait that one more is not let in."""
-
-    def __init__(self, retry_after_seconds: int) -> None:
-        super().__init__(f"too many requests at once; ask again in {retry_after_seconds} s")
-        self.retry_after_seconds = retry_after_seconds
-
-
-class DeadlineExceeded(ForecasterError):
-    """It took longer than a caller is kept waiting."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"no answer within {seconds:g} s; ask for less, or again later")
 
 
 class Buckets:

@@ -19,7 +19,6 @@ from starlette.requests import ClientDisconnect
 
 from forecaster import errors
 from forecaster.errors import ForecasterError
-from serving import limits
 from serving.complaints import complaints
 from serving.database import AWAY
 from serving.schemas.problem import Problem
@@ -61,8 +60,8 @@ KINDS: dict[type[ForecasterError], Kind] = {
     errors.NothingBefore: Kind(500, "nothing-before", "No earlier champion"),
     errors.RefreshRefused: Kind(500, "refresh-refused", "Refit not sound"),
     errors.PromotionConflict: Kind(500, "promotion-conflict", "Promoted in between"),
-    limits.Overloaded: Kind(503, "overloaded", "Too much at once"),
-    limits.DeadlineExceeded: Kind(503, "deadline", "It took too long"),
+    errors.Overloaded: Kind(503, "overloaded", "Too much at once"),
+    errors.DeadlineExceeded: Kind(503, "deadline", "It took too long"),
 }
 """The table; a class is answered as its nearest ancestor in it."""
 
@@ -128,9 +127,9 @@ def answer(
 
 async def _forecaster_error(request: Request, error: ForecasterError) -> JSONResponse:
     kind = kind_of(type(error)) or INTERNAL
-    if isinstance(error, limits.Overloaded):
+    if isinstance(error, errors.Overloaded):
         return answer(kind, str(error), retry=error.retry_after_seconds)
-    if isinstance(error, limits.DeadlineExceeded):
+    if isinstance(error, errors.DeadlineExceeded):
         return answer(kind, str(error), retry=RETRY_SECONDS)
     if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("%s on %s: %s\n%s", kind.slug, _route(request), error, lines(error))

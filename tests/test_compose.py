@@ -94,7 +94,12 @@ def test_environment_names_exist(name: str) -> None:
 def test_environment_of_the_example_exists() -> None:
     text = (ROOT / ".env.example").read_text("utf-8")
     names = set(re.findall(r"^#?([A-Z_]+)=", text, re.MULTILINE))
-    known = {*SERVICES["worker"]["environment"], *SERVICES["api"]["environment"], "FORECASTER_REFRESH_SECONDS"}
+    known = {
+        *SERVICES["worker"]["environment"],
+        *SERVICES["api"]["environment"],
+        "FORECASTER_REFRESH_SECONDS",
+        "FORECASTER_REQUIRE_KEY",
+    }
     assert names == {*known, "TORCH_INDEX"}
     assert not re.search(r"://[^/@\s]*:[^/@\s]*@", text)
 

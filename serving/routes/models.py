@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 
+from forecaster.errors import DeadlineExceeded, Overloaded
 from serving.database import AWAY
 from serving.engine import ChampionEngine, Loaded
 from serving.models import describe, find_model, in_charge, leaderboard
@@ -64,7 +65,7 @@ async def model(request: Request, version: Version, engine: Engine, which: Annot
     if loaded is None or engine.database.state == "up":
         try:
             found = await in_a_slot(request, find_model, engine.store, target, named, now)
-        except AWAY:
+        except (*AWAY, DeadlineExceeded, Overloaded):
             if loaded is None:
                 raise
         else:

@@ -43,6 +43,8 @@ FACTS: dict[type[ForecasterError], tuple[object, ...]] = {
         "gru",
         "it says the same on all of the newest 250 origins; put a recipe to the gate instead",
     ),
+    errors.Overloaded: (1,),
+    errors.DeadlineExceeded: (10.0,),
     errors.PromotionConflict: ("T-return-5",),
 }
 

@@ -110,7 +110,7 @@ def test_newest_results_are_live_scored_and_of_the_newest_sessions(store):
     champion, other = promote(store), promote(store, SECOND, OTHER)
     for day in range(9, -1, -1):
         issue(store, champion, day)
-    issue(store, champion, 40, kind="backfill")
+    issue(store, champion, -2, kind="backfill")  # the newest of all
     issue(store, champion, 0, "U")
     issue(store, other, 3)
     score(store)

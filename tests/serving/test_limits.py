@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect, Request
 
-from serving.limits import Buckets, DeadlineExceeded, Overloaded, Slots
+from forecaster.errors import DeadlineExceeded, Overloaded
+from serving.limits import Buckets, Slots
 from serving.metrics import Metrics
 
 

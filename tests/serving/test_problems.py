@@ -11,8 +11,16 @@ from small_store import small_artifact
 from sqlalchemy import text
 from starlette.requests import ClientDisconnect
 
-from forecaster.errors import ConfigError, DataError, ForecasterError, NotTrained, OutputInvalid, TooShort
-from serving.limits import DeadlineExceeded, Overloaded
+from forecaster.errors import (
+    ConfigError,
+    DataError,
+    DeadlineExceeded,
+    ForecasterError,
+    NotTrained,
+    OutputInvalid,
+    Overloaded,
+    TooShort,
+)
 from serving.problems import KINDS, documented, kind_of
 from serving.routes import Engine
 
