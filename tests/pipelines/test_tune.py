@@ -34,6 +34,7 @@ from pipelines.search import Attempt, Search
 from pipelines.spaces import Space
 from pipelines.trial import Trial, without_test
 from pipelines.tune import BATCH, Tuning, tune
+from pipelines.workers import Workers
 from pipelines.workspace import Workspace
 from tests.pipelines.conftest import SMALL, forecaster
 
@@ -97,7 +98,7 @@ def copied(fetched: Path, tmp_path: Path, name: str = "home") -> Path:
 
 
 def tuned(workspace: Workspace, name: str, trials: int, seeds: int = 2, workers: int = 1) -> Tuning:
-    bench, folder = replace(workspace.bench, workers=workers), workspace.home.root / "tunings"
+    bench, folder = replace(workspace.bench, workers=Workers(workers)), workspace.home.root / "tunings"
     return tune(bench, workspace.spans, name, folder, lambda _: None, trials, seeds)
 
 
