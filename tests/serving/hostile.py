@@ -231,7 +231,7 @@ def _body(rng: Random, _routes: Routes, keys: Sequence[str]) -> Asked:
     if rng.random() < 0.3:
         sent = _spoilt(rng, sent, keys)
     declared = rng.choice(_DECLARED) if rng.random() < 0.15 else b"application/json"
-    cut = rng.choice((7, 1000)) if rng.random() < 0.1 and len(sent) < 5000 else len(sent) or 1
+    cut = rng.choice((7, 1000) if len(sent) < 5000 else (1000, 9000)) if rng.random() < 0.2 else len(sent) or 1
     chunks = tuple(sent[begin : begin + cut] for begin in range(0, len(sent), cut))
     return Asked("POST", path.encode(), ((b"content-type", declared), _agent(rng)), chunks)
 
@@ -286,7 +286,7 @@ def rude(key: str) -> list[bytes]:
         b"GET /v1/models HTTP/1.1\r\nX: " + mark * 5000 + b"\r\n" + host + b"\r\n",
         b"GET /v1/models?" + mark * 5000 + b" HTTP/1.1\r\n" + host + b"\r\n",
         b"GET /v1/models HTTP/1.1\r\n" + b"".join(b"%s-%d: a\r\n" % (mark, n) for n in range(2000)) + host + b"\r\n",
-        b"GET /v1/models HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\nSec-WebSocket-Key: %s\r\n\r\n" % mark,
+        b"GET /v1/models HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\nX: " + mark + b"\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + mark,
         post + b"Content-Length: -1\r\n\r\n" + mark,
         post + b"Content-Length: " + mark + b"\r\n\r\n",

@@ -133,6 +133,7 @@ def test_every_operation_keeps_its_word(served, examples):
     for name, statuses in run.statuses.items():
         assert statuses[200], name
         assert max(statuses) < 500, name
+        assert (401 in statuses) == (served[1] is not None and "security" in documented[name]), name
         # What comes of a method that is not there Schemathesis looks at, but not whether it is documented.
         assert {str(status) for status in statuses} <= {*documented[name]["responses"], "405"}, name
 

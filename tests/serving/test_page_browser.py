@@ -40,7 +40,10 @@ def address(store):
 @pytest.fixture(scope="module")
 def windows(browser):
     """A window a screen; files of the page are kept in it from one test to the next."""
-    return {screen: browser.new_context(**what) for screen, what in SCREENS.items()}
+    made = {screen: browser.new_context(**what) for screen, what in SCREENS.items()}
+    for window in made.values():
+        window.set_default_timeout(90_000)  # the charting library alone costs a second of a processor that is free
+    return made
 
 
 @pytest.fixture
@@ -82,7 +85,7 @@ def view_of(view, symbol=SYMBOL):
 
 
 def asked(address, path):
-    answer = httpx.get(f"{address}/{path}")
+    answer = httpx.get(f"{address}/{path}", timeout=60)
     answer.raise_for_status()
     return answer.json()
 
@@ -311,7 +314,7 @@ def test_too_many_requests_is_said_with_how_long_to_wait(opened, store):
     with served(store.home, NOW, rate_per_second=0.01, burst=40) as where:
         page = opened(view_of("forecast"), at=where)
         see(page, "forecast")
-        while httpx.get(f"{where}/v1/models").status_code == 200:
+        while httpx.get(f"{where}/v1/models", timeout=60).status_code == 200:
             pass
         page.get_by_role("tab", name="Past").click()
         said = page.get_by_role("alert").inner_text()
