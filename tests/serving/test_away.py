@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from away import FROM_MEMORY, FROM_STORE, HISTORY, LATEST, Asked, Line, new_champion, soon, whole_store
 from small_store import SmallStore
-from sqlalchemy import make_url
+from sqlalchemy import event, make_url
 
 from forecaster.store.database import connect, sqlite_url
 
@@ -151,6 +151,25 @@ def test_fault_33_where_no_connection_is_left_it_says_so_in_time(store, service)
         assert running.get(HISTORY).status_code == 200
 
 
+def test_fault_33_a_look_that_does_not_end_does_not_keep_it_from_stopping(store, service):
+    new_champion(store)
+    may_end, looking = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> None:
+        looking.set()
+        may_end.wait(60)
+
+    with service() as running:
+        event.listen(running.engine.store, "before_cursor_execute", hang)
+        look = threading.Thread(target=running.engine.refresh)
+        look.start()
+        assert looking.wait(10)
+        began = time.monotonic()
+    assert time.monotonic() - began < 10
+    may_end.set()
+    look.join()
+
+
 @pytest.fixture
 def shared(postgres: "PostgresServer", tmp_path: Path) -> Iterator[tuple[SmallStore, Line]]:
     """A store in PostgreSQL, and a line to it for the service."""
@@ -221,6 +240,7 @@ def test_fault_33_locked_tables_hold_up_only_who_reads_them(shared):
             assert soon(lambda: live.database() == "away")
             assert live.answers(*FROM_MEMORY)
             assert live.refuses(*FROM_STORE, within=LATE)
+            assert soon(lambda: b'forecaster_slots{state="running"} 0.0' in live.get("/metrics").content)
         assert soon(lambda: live.database() == "up")
         assert soon(lambda: live.answers(*ALL))
 
