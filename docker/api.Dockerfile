@@ -14,8 +14,6 @@ RUN pip install -c constraints.txt \
     httptools \
     numpy \
     onnxruntime \
-    plotly \
-    prometheus-client \
     "psycopg[binary]" \
     pydantic \
     pydantic-settings \
@@ -43,5 +41,4 @@ ENV PATH=/opt/venv/bin:$PATH \
 USER 10001:10001
 EXPOSE 8000
 ENTRYPOINT ["entrypoint.sh"]
-# --open: who may reach a container is for those who publish its port; FORECASTER_REQUIRE_KEY=true asks for keys.
-CMD ["python", "-m", "serving", "--host", "0.0.0.0", "--open"]
+CMD ["uvicorn", "--factory", "serving.app:create_app", "--host", "0.0.0.0", "--port", "8000"]

@@ -14,9 +14,8 @@ from forecaster.panel import Panel, build_panel
 from forecaster.scores import crps
 from forecaster.store.history import read_facts
 from forecaster.store.scores import Matured, Score, add_scores, unscored
-from forecaster.store.visits import last_heard
 from pipelines.config import RunConfig
-from pipelines.snapshot import calendar_of
+from pipelines.snapshot import calendar_of, last_heard
 
 log = logging.getLogger(__name__)
 
