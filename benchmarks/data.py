@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import func, select
 
-from forecaster.calendars import Calendar
+from forecaster.calendars import trading_calendar
 from forecaster.contract import WindowSpec
 from forecaster.errors import ForecasterError
 from forecaster.features import compute
@@ -48,7 +48,7 @@ class Renamed:
     name, remote = "renamed", False
 
     def __init__(self, replies: list[Reply], years: int, until: date) -> None:
-        calendar = Calendar.of("XNYS", until - timedelta(days=366 * years), until)
+        calendar = trading_calendar("XNYS", until - timedelta(days=366 * years), until)
         self._sessions = pd.DatetimeIndex(calendar.sessions[-252 * years :])
         self._replies = replies
 
@@ -125,7 +125,7 @@ def read(folder: Path, replies: list[Reply]) -> tuple[float, float]:
     symbols = [f"S{number}" for number in range(50)]
     source = Renamed(replies, 20, date(2024, 12, 31))
     list(Fetcher(engine, source, Sample(), lambda: NOW).fetch(symbols, []))
-    calendar = Calendar.of("XNYS", date(2004, 1, 2), date(2025, 1, 31))
+    calendar = trading_calendar("XNYS", date(2004, 1, 2), date(2025, 1, 31))
     digest = write_snapshot(read_facts(engine, NOW), folder)
     cold, warm = [], []
     for _ in range(5):
@@ -145,7 +145,7 @@ def read(folder: Path, replies: list[Reply]) -> tuple[float, float]:
 def growth(folder: Path) -> float:
     """Peak memory of windows of 512 sessions over that of windows of 16."""
     digest = next(folder.glob("*.parquet")).stem
-    calendar = Calendar.of("XNYS", date(2004, 1, 2), date(2025, 1, 31))
+    calendar = trading_calendar("XNYS", date(2004, 1, 2), date(2025, 1, 31))
     panel = build_panel(read_snapshot(folder, digest), "S0", ["S1", "S2"], calendar)
     peaks = []
     for context in (16, 512):

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from forecaster.calendars import Calendar
+from forecaster.calendars import trading_calendar
+from forecaster.sessions import Calendar
 from forecaster.store.history import Rejected
 from pipelines.quality import Checked, check
 from pipelines.sources.base import Reply
@@ -238,7 +239,7 @@ def span(reply: Reply, venue: str) -> Calendar:
     """The venue's calendar around a reply; exchange_calendars 4.13 fails on Tel Aviv's, hence its own days."""
     first, last = reply.bars["session"].min(), reply.bars["session"].max()
     if venue != "XTAE":
-        return Calendar.of(venue, (first - timedelta(days=10)).date(), (last + timedelta(days=10)).date())
+        return trading_calendar(venue, (first - timedelta(days=10)).date(), (last + timedelta(days=10)).date())
     days = np.unique(reply.bars["session"].to_numpy()).astype("datetime64[D]")
     midnight = days.astype("datetime64[us]")
     return Calendar(venue, days, midnight + np.timedelta64(7, "h"), midnight + np.timedelta64(15, "h"))

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.gate_judged import WALK, Bench, as_they_are, failed, put, scored
 from benchmarks.gate_power import TRAINING
 from benchmarks.gate_worlds import CONSTANT, GJR, Cut, divided, led, market, world
-from forecaster.calendars import Calendar
+from forecaster.calendars import trading_calendar
 from forecaster.contract import LEVELS, MEDIAN, Floats
 from forecaster.facts import FIELDS, Facts
 from forecaster.families.garch import GarchFamily
@@ -112,7 +112,7 @@ def _run() -> dict[str, object]:
 
 def _bars(rng: np.random.Generator, config: RunConfig) -> Facts:
     """A random walk's daily bars, each known at the cut-off of its session."""
-    calendar = Calendar.of(config.target.venue, date(1995, 1, 1), date(2019, 1, 1))
+    calendar = trading_calendar(config.target.venue, date(1995, 1, 1), date(2019, 1, 1))
     count = CUT.sessions + 30
     found = market(rng, count, CONSTANT)
     close = 100 * np.exp(np.cumsum(found.returns))

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Engine
 
-from forecaster.calendars import Calendar
+from forecaster.calendars import trading_calendar
 from forecaster.contract import Floats, Target, WindowSpec
 from forecaster.facts import Facts
 from forecaster.families import AnyFamily
@@ -32,6 +32,7 @@ from forecaster.families.naive import NaiveFamily
 from forecaster.features import compute
 from forecaster.panel import Panel, build_panel
 from forecaster.runtime import Runtime
+from forecaster.sessions import Calendar
 from forecaster.store.database import connect, migrate, sqlite_url
 from forecaster.store.history import read_facts
 from forecaster.training.config import TrainingConfig
@@ -238,7 +239,7 @@ def yahoo_vintages(engine: Engine, data: Path) -> Iterator[Line]:
     """The same symbols downloaded on seven days, adjusted for dividends each time."""
     made = stamps(data / "vintages" / "yf_daily_snapshots")
     for symbol, venue in BARS.items():
-        watch = Watch(engine, symbol, Calendar.of(venue, date(2025, 1, 2), date(2026, 12, 30)))
+        watch = Watch(engine, symbol, trading_calendar(venue, date(2025, 1, 2), date(2026, 12, 30)))
         yield from fetched_in_turn(watch, {now: Files(path, venue, BARS, {}) for now, path in made.items()})
 
 
@@ -263,7 +264,7 @@ def made_up(symbol: str, sessions: int = 500, seed: int = 20181231) -> tuple[Ven
     reply = Sample().bars(symbol, None, datetime(2019, 3, 1, tzinfo=UTC))
     even = reply.bars.iloc[-sessions:].reset_index(drop=True)
     venue = reply.listing.venue
-    calendar = Calendar.of(venue, even["session"].iloc[0].date(), date(2019, 1, 31))
+    calendar = trading_calendar(venue, even["session"].iloc[0].date(), date(2019, 1, 31))
     rng = np.random.default_rng(seed)
     asked = [cutoff.item().replace(tzinfo=UTC) + timedelta(hours=int(rng.choice([0, 1, 19])))
              for cutoff in calendar.cutoffs[sessions - 60 : sessions : 3]]  # fmt: skip

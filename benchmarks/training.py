@@ -28,7 +28,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from forecaster.calendars import Calendar
+from forecaster.calendars import trading_calendar
 from forecaster.contract import WindowSpec
 from forecaster.families.base import Network, Spec
 from forecaster.families.lstm import LstmFamily
@@ -84,7 +84,7 @@ def windows_of(asked: argparse.Namespace) -> Windows:
     facts = read_facts(engine, now)
     engine.dispose()
     first, last = (edge.astype(object) for edge in (facts.date.min(), facts.date.max()))
-    panel = build_panel(facts, asked.symbol, {asked.symbol}, Calendar.of(asked.venue, first, last))
+    panel = build_panel(facts, asked.symbol, {asked.symbol}, trading_calendar(asked.venue, first, last))
     return Windows.of(compute(panel, SPEC.window), SPEC.window, HORIZON)
 
 

@@ -14,6 +14,8 @@ RUN pip install -c constraints.txt \
     httptools \
     numpy \
     onnxruntime \
+    plotly \
+    prometheus-client \
     "psycopg[binary]" \
     pydantic \
     pydantic-settings \
@@ -41,4 +43,5 @@ ENV PATH=/opt/venv/bin:$PATH \
 USER 10001:10001
 EXPOSE 8000
 ENTRYPOINT ["entrypoint.sh"]
-CMD ["uvicorn", "--factory", "serving.app:create_app", "--host", "0.0.0.0", "--port", "8000"]
+# --open: who may reach a container is for those who publish its port; FORECASTER_REQUIRE_KEY=true asks for keys.
+CMD ["python", "-m", "serving", "--host", "0.0.0.0", "--open"]

@@ -18,17 +18,22 @@
     │  ├─ MissingSessions(symbol, sessions)     holes against the venue's calendar
     │  ├─ ChannelHole(channel, session)         a channel without a value where it must have one
     │  ├─ NoHistory(subject)                    nothing stored that was known by then
+    │  ├─ NoSessions(venue)                     the store has no sessions of a venue
     │  └─ TooShort(what, have, need)            too little history for the window
     ├─ SnapshotError                            → SnapshotMissing | SnapshotCorrupt
     ├─ ArtifactError                            → ArtifactMissing | ArtifactCorrupt | ContractMismatch
     ├─ OutputInvalid(digest, problem)           a model answered something that is no forecast
     ├─ StoreOutdated(found, expected)           the database needs `forecaster fetch` or a migration
     ├─ ForecastMissing(symbol)                  known symbol, but nothing was issued for it yet
+    ├─ NotOnDemand(symbol, reason)              the champion cannot be asked beyond what was issued
     ├─ NotTrained(names)                        a verb needs a model that no run has produced
     ├─ RunError(run, problem)                   no one run has that name, or it cannot be trained again
     ├─ NoChampion(target)                       nothing has been promoted for this target
+    ├─ SeveralChampions(targets)                a question about one, and there are several
     ├─ NothingBefore(target)                    a rollback, but the first champion is in charge
     ├─ RefreshRefused(name, problem)            a refit of the champion's recipe is not sound
+    ├─ Overloaded(retry_after_seconds)          so many wait for the service that one more is not let in
+    ├─ DeadlineExceeded(seconds)                it took longer than a caller is kept waiting
     └─ PromotionConflict(target)                somebody else promoted in between
 
 Constructors take facts and compose the message; each message says what happened and what to do next.
@@ -155,6 +160,11 @@ class NoHistory(DataError):
         )
 
 
+class NoSessions(DataError):
+    def __init__(self, venue: str) -> None:
+        super().__init__(f"the store has no sessions of venue {venue}; run `forecaster issue` once")
+
+
 class TooShort(DataError):
     def __init__(self, what: str, have: int, need: int) -> None:
         super().__init__(
@@ -216,6 +226,11 @@ class ForecastMissing(ForecasterError):
         super().__init__(f"no forecast has been issued for {symbol} yet; run `forecaster forecast {symbol}`")
 
 
+class NotOnDemand(ForecasterError):
+    def __init__(self, symbol: str, reason: str) -> None:
+        super().__init__(f"{symbol[:32]} cannot be forecast on demand: {reason}; choose what was issued instead")
+
+
 class NotTrained(ForecasterError):
     def __init__(self, names: Iterable[str]) -> None:
         super().__init__(f"not trained on this snapshot: {', '.join(names)}; run `forecaster train`")
@@ -231,6 +246,11 @@ class NoChampion(ForecasterError):
         super().__init__(f"no champion for {target} yet; run `forecaster promote`")
 
 
+class SeveralChampions(ForecasterError):
+    def __init__(self, targets: Iterable[str]) -> None:
+        super().__init__(f"there are several champions; choose one as target: {', '.join(sorted(targets))}")
+
+
 class NothingBefore(ForecasterError):
     def __init__(self, target: str) -> None:
         super().__init__(
@@ -243,6 +263,17 @@ class RefreshRefused(ForecasterError):
         super().__init__(
             f"the refit of {name} was refused, the champion stays: {problem}; look at the data it was trained on"
         )
+
+
+class Overloaded(ForecasterError):
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(f"too many requests at once; retry in {retry_after_seconds} s")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class DeadlineExceeded(ForecasterError):
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no answer within {seconds:g} s; ask for less, or retry later")
 
 
 class PromotionConflict(ForecasterError):

@@ -16,10 +16,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from forecaster.calendars import Calendar
 from forecaster.contract import Dates
 from forecaster.errors import DataError
 from forecaster.facts import Facts
+from forecaster.sessions import Calendar
 from forecaster.worlds import Change, another_world, odd_past
 
 RUN = 25

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forecaster.calendars import Calendar
 from forecaster.contract import Dates, Floats
 from forecaster.errors import NoHistory
 from forecaster.facts import FIELDS, Facts, action_subject
+from forecaster.sessions import Calendar
 
 _VOLUME, _VALUE = FIELDS.index("volume"), FIELDS.index("value")
 

@@ -9,11 +9,14 @@ References:
     R. Nelsen, An introduction to copulas, 2nd ed. (2006), section 2.3 (Sklar).
 """
 
+import math
+
 import numpy as np
-from scipy.special import ndtr
 
 from forecaster import curve
 from forecaster.contract import Floats
+
+_erfc = np.frompyfunc(math.erfc, 1, 1)
 
 
 def sample(quantiles: Floats, count: int, seed: int) -> Floats:
@@ -28,4 +31,9 @@ def sample(quantiles: Floats, count: int, seed: int) -> Floats:
     horizon = len(quantiles)
     steps = np.random.default_rng(seed).standard_normal((count, horizon))
     walk = np.cumsum(steps, axis=1) / np.sqrt(np.arange(1, horizon + 1))
-    return np.column_stack([curve.inverse(row, ndtr(walk[:, step])) for step, row in enumerate(quantiles)])
+    return np.column_stack([curve.inverse(row, _normal(walk[:, step])) for step, row in enumerate(quantiles)])
+
+
+def _normal(values: Floats) -> Floats:
+    """Probability of a standard normal up to each value, exact in the far tail too; scipy is not for the service."""
+    return np.asarray(0.5 * _erfc(-values / math.sqrt(2)), dtype=np.float64)

@@ -1,5 +1,7 @@
 """Running an artifact: the only room that imports onnxruntime. What is scored is what is served."""
 
+import os
+
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from forecaster.contract import LEVELS, Floats
 from forecaster.errors import ArtifactCorrupt, ContractMismatch, OutputInvalid
 
 _CHUNK = 64  # rows a call; larger batches are slower (they fall out of the cache)
+_FILES = "session.model_external_initializers_file_folder_path"
 
 
 class Runtime:
@@ -27,6 +30,8 @@ class Runtime:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # Else a graph may take numbers from files below the working directory, which no digest names.
+        options.add_session_config_entry(_FILES, os.devnull)
         try:
             self._session = onnxruntime.InferenceSession(artifact.model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises its own, unexported classes

@@ -5,7 +5,7 @@ to t+1 ... t+H. A *block* is a window whose later positions are all origins: one
 A session without a bar is a hole: no context and no target reaches over it, and nothing is put in its place.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Self
@@ -14,9 +14,12 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from forecaster.contract import Dates, Floats, Kind, WindowSpec
+from forecaster.contract import Dates, Floats, Kind, Target, WindowSpec
 from forecaster.errors import TooShort
-from forecaster.features import Channels
+from forecaster.facts import Facts
+from forecaster.features import FEATURES, Channels, Feature, compute, subjects
+from forecaster.panel import build_panel
+from forecaster.sessions import Calendar
 
 Indices = NDArray[np.intp]
 
@@ -107,6 +110,27 @@ class Windows:
             next_origin = int(np.searchsorted(self.sessions, np.datetime64(purge_before)))
             keep &= origins + self.targets.shape[1] <= next_origin
         return origins[keep]
+
+
+def windows_from(
+    facts: Facts,
+    calendar: Calendar,
+    target: Target,
+    window: WindowSpec,
+    symbol: str,
+    features: Mapping[str, Feature] = FEATURES,
+    seen: np.datetime64 | None = None,
+) -> Windows:
+    """Facts -> panel -> channels -> windows: the one way, for training, comparison, issue and on demand alike.
+
+    Arguments:
+        symbol: One of the target's, or, for a model that tells symbols apart, one that it never saw.
+        seen: UTC, when the sources were last asked, if later than the last fact.
+    """
+    read = subjects(window.features, features, target.symbols)
+    panel = build_panel(facts, symbol, read, calendar, seen)
+    channels = compute(panel, window, features, target.symbols)
+    return Windows.of(channels, window, target.horizon, target.kind, target.number(symbol))
 
 
 @dataclass(frozen=True)

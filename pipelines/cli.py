@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from forecaster.errors import FetchIncomplete
-from pipelines import proving
+from pipelines import admitting, proving
 from pipelines.failure import end
 from pipelines.options import (
     DEFAULT_HOME,
@@ -39,6 +39,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(proving.app)
+app.add_typer(admitting.app, name="key")
 
 
 @app.command()
@@ -58,7 +59,7 @@ def demo(
     workspace = open_workspace(home, run, database, tracking, workers=workers)
     summary, story, page = run_demo(workspace, terminal.say, terminal.interactive)
     verdict = f"\nchampion: {story.promoted.name}. {story.promoted.reason}\n"
-    more = f"\nreport: {page}\nnext: forecaster serve, then http://127.0.0.1:8000/docs"
+    more = f"\nreport: {page}\nnext: forecaster serve, then http://127.0.0.1:8000"
     terminal.result(
         summary,
         "",
@@ -328,17 +329,15 @@ def serve(
     home: HomeOption = DEFAULT_HOME,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
+    anyone: Annotated[bool, typer.Option("--open", help="Let other machines in though no key is required.")] = False,
     database: DatabaseOption = None,
 ) -> None:
     """Answer over HTTP; follows the champion without a restart."""
-    import uvicorn
-
-    from serving.app import create_app
+    from serving.server import serve as run_server
     from serving.settings import Settings
 
     basicConfig(level=INFO, format="%(levelname)s %(name)s %(message)s")
-    service = create_app(Settings(home=home, database_url=database or None))
-    uvicorn.run(service, host=host, port=port, loop="uvloop", http="httptools", timeout_graceful_shutdown=10)
+    run_server(Settings(home=home, database_url=database or None), host, port, anyone)
 
 
 @app.command()

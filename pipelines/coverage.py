@@ -7,7 +7,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 from sqlalchemy import Connection
 
-from forecaster.calendars import Calendar
+from forecaster.calendars import trading_calendar
+from forecaster.sessions import Calendar
 from forecaster.store import history
 from forecaster.store.history import Instrument
 
@@ -71,7 +72,7 @@ def calendar_around(venue: str, first: date, last: date) -> Calendar:
 @lru_cache(maxsize=64)
 def _years(venue: str, first: int, last: int) -> Calendar:
     # Whole years, so that symbols of one venue share it: building a calendar costs more than storing a symbol.
-    return Calendar.of(venue, date(first, 1, 1), date(last, 12, 31))
+    return trading_calendar(venue, date(first, 1, 1), date(last, 12, 31))
 
 
 def naive(instant: datetime) -> datetime:

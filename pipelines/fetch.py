@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, Engine
 
-from forecaster.calendars import Calendar
 from forecaster.contract import SYMBOL
 from forecaster.errors import (
     ConfigError,
@@ -27,6 +26,7 @@ from forecaster.errors import (
     UnknownSymbol,
 )
 from forecaster.facts import ACTIONS, BAR_FIELDS
+from forecaster.sessions import Calendar
 from forecaster.store import history, visits
 from forecaster.store.database import reading
 from forecaster.store.history import Instrument, Row

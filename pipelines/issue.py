@@ -9,19 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
+from forecaster.calibration import State
 from forecaster.contract import LEVELS, Floats, Target
-from forecaster.errors import ConfigError, Delisted, MissingSessions, UnknownSymbol
+from forecaster.errors import ConfigError, Delisted, UnknownSymbol
 from forecaster.features import subjects
+from forecaster.outlook import Outlook
 from forecaster.runtime import Runtime
 from forecaster.store.artifacts import load_artifact
+from forecaster.store.calendars import keep_calendar
+from forecaster.store.calibrations import state_at
 from forecaster.store.champions import Champion, require_champion
 from forecaster.store.history import find_instrument, read_facts
 from forecaster.store.ledger import Entry, add_entries, issued
-from forecaster.store.visits import Visit, is_delisted, last_visit
-from forecaster.windows import Windows
-from pipelines.calibrate import state_at
+from forecaster.store.visits import Visit, is_delisted, last_heard, last_visit
 from pipelines.config import RunConfig
-from pipelines.snapshot import calendar_of, last_heard, windows_of
+from pipelines.snapshot import calendar_of
 
 log = logging.getLogger(__name__)
 
@@ -83,44 +85,40 @@ def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issu
     if runtime.manifest.features != config.features.digest:
         raise ConfigError("[features] modules", "they changed since the champion was trained; train and promote again")
     facts = read_facts(engine, now, {symbol, *subjects(window.features, config.features.table, target.symbols)})
-    windows = windows_of(facts, config.model_copy(update={"window": window}), symbol, last_heard(engine, symbol, now))
-    last = _last_whole(windows, symbol)
-    origin = windows.sessions[last]
-    ahead = calendar_of(facts, config, symbol).after(origin, target.horizon)
-    context = windows.contexts(np.array([last]))
-    quantiles = runtime.quantiles(context)[0]
-    state = state_at(engine, target, symbol, champion, windows.sessions)
-    calibrated, walk = state.apply(quantiles), _walk(engine, champion, context)
-    entries = [
+    calendar = calendar_of(facts, config, symbol)
+    keep_calendar(engine, calendar)  # for the service, which knows sessions from the store alone
+    seen = last_heard(engine, symbol, now)
+    outlook = Outlook.of(facts, calendar, runtime, symbol, config.features.table, seen)
+    state = state_at(engine, target, symbol, champion, outlook.sessions)
+    walk = _walk(engine, champion, outlook.context)
+    entries = _entries(symbol, champion, outlook, state, walk, now)
+    added = add_entries(engine, entries)
+    log.info("issued", extra={"symbol": symbol, "origin": str(outlook.origin), "rows": added})
+    return _issued(target, issued(engine, target.key, symbol, outlook.origin, champion.digest), added > 0, visit)
+
+
+def _entries(
+    symbol: str, champion: Champion, outlook: Outlook, state: State, walk: Floats | None, now: datetime
+) -> list[Entry]:
+    calibrated = state.apply(outlook.quantiles)
+    return [
         Entry(
-            target=target.key,
+            target=champion.target,
             symbol=symbol,
-            origin=origin.item(),
+            origin=outlook.origin,
             horizon=step + 1,
             session=session.item(),
             digest=champion.digest,
             version=champion.version,
-            origin_close=float(windows.close[last]),
-            quantiles=quantiles[step].tolist(),
+            origin_close=outlook.close,
+            quantiles=outlook.quantiles[step].tolist(),
             issued_at=now,
             calibrated=calibrated[step].tolist(),
             calibration=state.digest,
             walk=None if walk is None else walk[step].tolist(),
         )
-        for step, session in enumerate(ahead)
+        for step, session in enumerate(outlook.ahead)
     ]
-    added = add_entries(engine, entries)
-    log.info("issued", extra={"symbol": symbol, "origin": str(origin), "rows": added})
-    return _issued(target, issued(engine, target.key, symbol, origin.item(), champion.digest), added > 0, visit)
-
-
-def _last_whole(windows: Windows, symbol: str) -> int:
-    """The last row, whose context must have all its sessions."""
-    last = len(windows.sessions) - 1
-    if not windows.whole[last]:
-        seen = slice(max(0, last + 1 - windows.spec.context - windows.warm_up), last + 1)
-        raise MissingSessions(symbol, [str(day) for day in windows.sessions[seen][np.isnan(windows.close[seen])]])
-    return last
 
 
 def _walk(engine: Engine, champion: Champion, context: NDArray[np.float32]) -> Floats | None:

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from forecaster.calendars import Calendar
 from forecaster.contract import Dates
 from forecaster.errors import NoHistory
 from forecaster.facts import Facts
 from forecaster.features import Feature, column, compute, parse, subjects
 from forecaster.leaks import Dated, Leak, Search, View, find_leaks, sessions_of, spread_origins
 from forecaster.panel import Panel, build_panel
+from forecaster.sessions import Calendar
 from forecaster.store.history import read_facts
 from forecaster.windows import Windows
 from pipelines.config import RunConfig

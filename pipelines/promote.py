@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 JUDGED = (0.8, 0.95)
 """Central intervals whose coverage the gate asks for."""
+TOLD = ("name", "family", "skill", "skill_se", "dm_p", "dm_p_holm", "crps", "coverage_80")
+"""What is kept of every model of the comparison, for whoever asks the service."""
 LEAK_ORIGINS = 24
 """Sessions after which the facts are changed, to see whether anything before moves; `check-leaks` looks at more."""
 
@@ -238,6 +240,7 @@ def _record(decision: Decision, evidence: Evidence, comparison: Comparison, reci
         "first": comparison.first,
         "last": comparison.last,
         "models_compared": len(comparison.rows),
+        "leaderboard": [{name: getattr(row, name) for name in TOLD} for row in comparison.rows],
         "recipe": recipe.model_dump(mode="json"),
         "kind": "challenge",
     }

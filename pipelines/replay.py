@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Engine
 
-from forecaster.contract import Dates, Floats
 from forecaster.errors import ConfigError, ForecasterError, ForecastMissing
 from forecaster.features import subjects
+from forecaster.outlook import Outlook
 from forecaster.runtime import Runtime
 from forecaster.store.artifacts import load_artifact
 from forecaster.store.history import read_facts
 from forecaster.store.ledger import Entry, all_issued
+from forecaster.store.visits import last_heard
 from pipelines.plugins import FeaturesConfig
-from pipelines.snapshot import calendar_of, last_heard, windows_of
+from pipelines.snapshot import calendar_of
 from pipelines.statement import View
 
 TOLERANCE = 1e-12
@@ -60,18 +61,6 @@ class Replayed:
         """For people."""
         told = f"{self.verdict:<9} {self.symbol} from {self.origin} by {self.digest[:12]}, issued {self.issued_at}"
         return told if self.identical else f"{told}: {'; '.join(self.differs)}"
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """What is forecast from the last session of what was known."""
-
-    origin: date
-    close: float
-    sessions: Dates
-    """[H]."""
-    quantiles: Floats
-    """[H, Q]."""
 
 
 def replay(engine: Engine, features: FeaturesConfig, symbol: str, origin: date | None = None) -> list[Replayed]:
@@ -129,7 +118,7 @@ def _target(runtime: Runtime, entries: Sequence[Entry]) -> list[str]:
     return [] if said == own else [f"the artifact is of target {own}, the ledger says {said}"]
 
 
-def _answer(engine: Engine, features: FeaturesConfig, runtime: Runtime, symbol: str, at: datetime) -> _Answer:
+def _answer(engine: Engine, features: FeaturesConfig, runtime: Runtime, symbol: str, at: datetime) -> Outlook:
     """What the artifact says of a symbol, from what the store held at that moment.
 
     Raises:
@@ -142,17 +131,11 @@ def _answer(engine: Engine, features: FeaturesConfig, runtime: Runtime, symbol: 
     view = View(manifest.target, manifest.window, features)
     wanted = {symbol, *subjects(manifest.window.features, features.table, manifest.target.symbols)}
     facts = read_facts(engine, at, wanted, recorded_by=at)
-    windows = windows_of(facts, view, symbol, last_heard(engine, symbol, at))
-    last = len(windows.sessions) - 1
-    return _Answer(
-        origin=windows.sessions[last].item(),
-        close=float(windows.close[last]),
-        sessions=calendar_of(facts, view, symbol).after(windows.sessions[last], manifest.target.horizon),
-        quantiles=runtime.quantiles(windows.contexts(np.array([last])))[0],
-    )
+    calendar, seen = calendar_of(facts, view, symbol), last_heard(engine, symbol, at)
+    return Outlook.of(facts, calendar, runtime, symbol, features.table, seen)
 
 
-def _compared(entries: Sequence[Entry], answer: _Answer) -> tuple[float | None, list[str]]:
+def _compared(entries: Sequence[Entry], answer: Outlook) -> tuple[float | None, list[str]]:
     """Largest difference of a quantile, and what is not as it was."""
     first = entries[0]
     if first.origin != answer.origin:
@@ -160,11 +143,11 @@ def _compared(entries: Sequence[Entry], answer: _Answer) -> tuple[float | None, 
     differs = []
     if first.origin_close != answer.close:
         differs.append(f"close of the origin {first.origin_close!r}, again {answer.close!r}")
-    if [entry.horizon for entry in entries] != list(range(1, len(answer.sessions) + 1)):
-        return None, [*differs, f"{len(entries)} step(s), again {len(answer.sessions)}"]
+    if [entry.horizon for entry in entries] != list(range(1, len(answer.ahead) + 1)):
+        return None, [*differs, f"{len(entries)} step(s), again {len(answer.ahead)}"]
     sessions = [entry.session for entry in entries]
-    if sessions != answer.sessions.tolist():
-        differs.append(f"sessions {sessions[0]} to {sessions[-1]}, again {answer.sessions[0]} to {answer.sessions[-1]}")
+    if sessions != answer.ahead.tolist():
+        differs.append(f"sessions {sessions[0]} to {sessions[-1]}, again {answer.ahead[0]} to {answer.ahead[-1]}")
     counts = sorted({len(entry.quantiles) for entry in entries})
     if counts != [answer.quantiles.shape[1]]:
         return None, [*differs, f"rows of {counts} quantiles, again {answer.quantiles.shape[1]}"]

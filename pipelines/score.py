@@ -14,8 +14,9 @@ from forecaster.panel import Panel, build_panel
 from forecaster.scores import crps
 from forecaster.store.history import read_facts
 from forecaster.store.scores import Matured, Score, add_scores, unscored
+from forecaster.store.visits import last_heard
 from pipelines.config import RunConfig
-from pipelines.snapshot import calendar_of, last_heard
+from pipelines.snapshot import calendar_of
 
 log = logging.getLogger(__name__)
 

@@ -2,23 +2,22 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from sqlalchemy import Engine
 
-from forecaster.calendars import Calendar
+from forecaster.calendars import trading_calendar
 from forecaster.contract import Target, WindowSpec
 from forecaster.errors import ConfigError, DataStale, Delisted, NoHistory
 from forecaster.facts import Facts
-from forecaster.features import compute, subjects
-from forecaster.panel import build_panel
+from forecaster.sessions import Calendar
 from forecaster.snapshot import path_of, read_snapshot, write_snapshot
 from forecaster.store import visits
 from forecaster.store.history import count_assumed, find_instrument, read_facts
-from forecaster.windows import Windows
+from forecaster.windows import Windows, windows_from
 from pipelines.config import DataConfig
 from pipelines.plugins import FeaturesConfig
 
@@ -104,16 +103,10 @@ def require_venue(engine: Engine, target: Target, now: datetime) -> None:
         traded = find_instrument(engine, symbol).venue
         if traded == target.venue:
             continue
-        ours, theirs = (Calendar.of(venue, *span) for venue in (target.venue, traded))
+        ours, theirs = (trading_calendar(venue, *span) for venue in (target.venue, traded))
         if not np.array_equal(ours.closes, theirs.closes):
             problem = f"{symbol} trades at {traded}, whose sessions are not those of {target.venue}"
             raise ConfigError("[target] venue", f'{problem}; write venue = "{traded}"')
-
-
-def last_heard(engine: Engine, subject: str, at: datetime) -> np.datetime64 | None:
-    """When the subject's source had last answered by then: until that moment a series had nothing new to say."""
-    answered = visits.last_visit(engine, subject, ("ok", "overtaken"), until=at)
-    return None if answered is None else np.datetime64(answered.asked_at.astimezone(UTC).replace(tzinfo=None), "us")
 
 
 def say_holes(windows: Windows) -> str:
@@ -134,18 +127,9 @@ def load_universe(folder: Path, digest: str, config: Reads) -> tuple[Windows, ..
 
 
 def windows_of(facts: Facts, config: Reads, symbol: str, seen: np.datetime64 | None = None) -> Windows:
-    """Facts -> panel -> channels -> windows: the one way, for training, comparison and issue alike.
-
-    Arguments:
-        symbol: One of the target's, or, for a model that tells symbols apart, one that it never saw.
-        seen: When the sources were last asked, if later than the last fact.
-    """
-    target, window = config.target, config.window
-    features = config.features.table
-    read = subjects(window.features, features, target.symbols)
-    panel = build_panel(facts, symbol, read, calendar_of(facts, config, symbol), seen)
-    channels = compute(panel, window, features, target.symbols)
-    return Windows.of(channels, window, target.horizon, target.kind, target.number(symbol))
+    """`windows_from`, as a run says."""
+    calendar = calendar_of(facts, config, symbol)
+    return windows_from(facts, calendar, config.target, config.window, symbol, config.features.table, seen)
 
 
 def calendar_of(facts: Facts, config: Reads, symbol: str) -> Calendar:
@@ -158,4 +142,4 @@ def calendar_of(facts: Facts, config: Reads, symbol: str) -> Calendar:
     if not len(dates):
         raise NoHistory(symbol)
     first, last = (np.datetime64(edge, "D").astype(object) for edge in (dates.min(), dates.max()))
-    return Calendar.of(config.target.venue, first - timedelta(days=7), last + _AHEAD)
+    return trading_calendar(config.target.venue, first - timedelta(days=7), last + _AHEAD)

@@ -2,7 +2,8 @@
 
     home/serving/<target>/<sha256 of champion.json>/champion.json  names the artifact's digest,
                                                     manifest.json  has that digest and names the graph's,
-                                                    model.onnx     has that one
+                                                    model.onnx     has that one,
+                                                    <digest>/      the same two of the random walk beside it
 
 so every byte is checked before it is believed. Nothing here is a pickle.
 """
@@ -27,8 +28,11 @@ class Shelf:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def keep(self, champion: Champion, artifact: Artifact) -> None:
+    def keep(self, champion: Champion, artifact: Artifact, walk: Artifact | None = None) -> None:
         """Keep this champion in place of the target's earlier ones: whole or not at all.
+
+        Arguments:
+            walk: The random walk beside it, where that is another artifact.
 
         Raises:
             OSError: The disk is full, read-only or not ours.
@@ -39,8 +43,9 @@ class Shelf:
         fresh = Path(mkdtemp(prefix=".new-", dir=self._folder))
         try:
             (fresh / "champion.json").write_bytes(named)
-            (fresh / "manifest.json").write_text(serialise(artifact.manifest), encoding="utf-8")
-            (fresh / "model.onnx").write_bytes(artifact.model)
+            _write(artifact, fresh)
+            if walk is not None:
+                _write(walk, fresh / walk.digest)
             copy = home / hashlib.sha256(named).hexdigest()
             shutil.rmtree(copy, ignore_errors=True)  # the same champion again, perhaps damaged
             fresh.rename(copy)
@@ -69,14 +74,21 @@ class Shelf:
         raise ArtifactCorrupt(copy.name, "its copy on disk does not match its name")
 
     def artifact(self, copy: Path, digest: str) -> Artifact:
-        """The artifact of a copy, verified.
+        """One of a copy's artifacts, verified.
 
         Raises:
             ArtifactCorrupt: It is not what the digest names, or cannot be read.
         """
+        folder = copy / digest if (copy / digest).is_dir() else copy
         try:
-            manifest = (copy / "manifest.json").read_text(encoding="utf-8")
-            model = (copy / "model.onnx").read_bytes()
+            manifest = (folder / "manifest.json").read_text(encoding="utf-8")
+            model = (folder / "model.onnx").read_bytes()
         except (OSError, ValueError) as error:
             raise ArtifactCorrupt(digest, "its copy on disk cannot be read") from error
         return Artifact.verify(digest, manifest, model)
+
+
+def _write(artifact: Artifact, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "manifest.json").write_text(serialise(artifact.manifest), encoding="utf-8")
+    (folder / "model.onnx").write_bytes(artifact.model)

@@ -29,7 +29,7 @@ from benchmarks.accuracy_models import (
 )
 from benchmarks.accuracy_report import MODELS, OURS, POOL, Claim
 from benchmarks.accuracy_scores import Scored, pooled, t_statistic
-from forecaster.calendars import Calendar
+from forecaster.calendars import trading_calendar
 from forecaster.components import Component
 from forecaster.contract import LEVELS, Floats, Target, WindowSpec
 from forecaster.families import AnyFamily
@@ -43,7 +43,7 @@ QUICK = {"steps": 3, "seeds": 2}
 def write_bars(folder: Path, until: date, seed: int = 0, wild_from: date | None = None) -> Path:
     """Two made-up markets from 2010 on; from `wild_from` on another history."""
     folder.mkdir()
-    sessions = Calendar.of("XNYS", date(2010, 1, 4), until).sessions
+    sessions = trading_calendar("XNYS", date(2010, 1, 4), until).sessions
     for number, symbol in enumerate(SYMBOLS):
         rng = np.random.default_rng((seed, number))
         size = 0.01 * np.exp(0.3 * np.sin(np.arange(len(sessions)) / 40))
@@ -136,7 +136,7 @@ def test_years_turn_at_new_year_and_end_with_the_data(market: Market) -> None:
 
 def test_all_models_answer_the_same_sessions_from_the_first_to_the_last(market: Market) -> None:
     garch, ours = single(market, ECONOMETRIC[0], "AAA"), network(market, **QUICK)
-    sessions = Calendar.of("XNYS", FROM, date(2013, 2, 28)).sessions
+    sessions = trading_calendar("XNYS", FROM, date(2013, 2, 28)).sessions
     assert (garch.sessions == sessions).all()
     assert set(ours) == set(SYMBOLS)
     assert (ours["AAA"].sessions == sessions).all()

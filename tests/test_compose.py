@@ -94,7 +94,12 @@ def test_environment_names_exist(name: str) -> None:
 def test_environment_of_the_example_exists() -> None:
     text = (ROOT / ".env.example").read_text("utf-8")
     names = set(re.findall(r"^#?([A-Z_]+)=", text, re.MULTILINE))
-    known = {*SERVICES["worker"]["environment"], *SERVICES["api"]["environment"], "FORECASTER_REFRESH_SECONDS"}
+    known = {
+        *SERVICES["worker"]["environment"],
+        *SERVICES["api"]["environment"],
+        "FORECASTER_REFRESH_SECONDS",
+        "FORECASTER_REQUIRE_KEY",
+    }
     assert names == {*known, "TORCH_INDEX"}
     assert not re.search(r"://[^/@\s]*:[^/@\s]*@", text)
 
@@ -149,7 +154,7 @@ def test_api_image_has_what_serving_imports_and_no_torch() -> None:
     assert others == ["--no-deps ."]
     installed = {word.strip('"').partition("[")[0] for word in first.removeprefix("-c constraints.txt").split()}
     assert not installed & {"torch", "pytorch-lightning", "mlflow", "pandas", "pyarrow", "arch", "scipy"}
-    drivers = {"httptools", "psycopg", "uvicorn", "uvloop"}  # loaded by name, not imported
+    drivers = {"httptools", "plotly", "psycopg", "uvicorn", "uvloop"}  # loaded by name, not imported
     assert installed - drivers == set(_imported_by_serving())
 
 
@@ -164,7 +169,17 @@ def test_commands_start_what_exists() -> None:
     assert SERVICES["worker"]["command"] == ["forecaster", "demo"]
     data = load_config(demo_path()).data
     assert data.bars.source == data.macro.source == "sample"  # the worker has no way out
-    assert SERVICES["api"]["command"][:3] == ["uvicorn", "--factory", "serving.app:create_app"]
+    command = SERVICES["api"]["command"]
+    assert command[:3] == ["python", "-m", "serving"]
+    assert json.dumps(command) in (ROOT / "docker" / "api.Dockerfile").read_text("utf-8")
+    assert find_spec("serving.__main__") is not None
+
+
+def test_the_service_may_finish_before_it_is_killed() -> None:
+    settings = Settings()
+    assert float(SERVICES["api"]["stop_grace_period"].removesuffix("s")) > (
+        settings.drain_seconds + settings.deadline_seconds
+    )
 
 
 def _installs(text: str) -> list[str]:

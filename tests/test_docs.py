@@ -7,7 +7,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from forecaster.calendars import Calendar
+from forecaster.calendars import trading_calendar
 from forecaster.contract import WindowSpec
 from forecaster.features import FEATURES
 from forecaster.store.visits import Status
@@ -51,7 +51,7 @@ def test_the_example_of_a_feature_is_one(tmp_path):
     from forecaster.facts import Facts
     from forecaster.panel import build_panel
 
-    calendar = Calendar.of("XNYS", *(np.datetime64(day).astype(object) for day in ("2020-01-02", "2020-06-30")))
+    calendar = trading_calendar("XNYS", *(np.datetime64(day).astype(object) for day in ("2020-01-02", "2020-06-30")))
     close = 100 + np.arange(len(calendar.sessions)) % 7.0
     values = np.column_stack([close] * 5 + [np.full_like(close, np.nan)])
     facts = Facts.of(np.full(len(close), "T"), calendar.sessions, calendar.cutoffs, values)

@@ -68,9 +68,9 @@ def _since_the_champion_came(connection: Connection, target: str) -> ColumnEleme
     return mine if came is None else mine & (look.c.seen_at >= came)
 
 
-def challenges(engine: Engine, target: str) -> list[Challenge]:
-    """All challenges of a target, the newest first."""
-    query = select(challenge).where(challenge.c.target == target).order_by(challenge.c.number.desc())
+def challenges(engine: Engine, target: str, limit: int | None = None) -> list[Challenge]:
+    """Challenges of a target, the newest first; all of them without a limit."""
+    query = select(challenge).where(challenge.c.target == target).order_by(challenge.c.number.desc()).limit(limit)
     with reading(engine).connect() as connection:
         return [Challenge(*row) for row in connection.execute(query)]
 

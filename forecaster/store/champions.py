@@ -1,10 +1,11 @@
 """Which artifact answers now: one row a target, moved by compare-and-set, with every move on record."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import ColumnElement, Engine, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from forecaster.errors import ArtifactMissing, NoChampion, PromotionConflict
@@ -117,6 +118,21 @@ class Promotion:
 
 def promotions(engine: Engine, target: str) -> list[Promotion]:
     """Every move of a target's champion, the newest first."""
-    query = select(promotion).where(promotion.c.target == target).order_by(promotion.c.version.desc())
+    return _promotions(engine, promotion.c.target == target)
+
+
+def promotions_of(engine: Engine, digest: str) -> list[Promotion]:
+    """Every move that put an artifact in charge, the newest first."""
+    return _promotions(engine, promotion.c.digest == digest)
+
+
+def find_promotions(engine: Engine, moves: Collection[tuple[str, int]]) -> dict[tuple[str, int], Promotion]:
+    """Moves by target and version; one that was never made is left out."""
+    asked = tuple_(promotion.c.target, promotion.c.version).in_(list(moves))
+    return {(one.target, one.version): one for one in _promotions(engine, asked)}
+
+
+def _promotions(engine: Engine, where: ColumnElement[bool]) -> list[Promotion]:
+    query = select(promotion).where(where).order_by(promotion.c.version.desc())
     with reading(engine).connect() as connection:
         return [Promotion(*row) for row in connection.execute(query)]

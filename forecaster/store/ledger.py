@@ -1,11 +1,11 @@
 """The ledger: forecasts as they were issued. Rows are only ever added; the database refuses anything else."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Engine, Row, insert, select
+from sqlalchemy import Engine, Row, and_, func, insert, select, true
 
 from forecaster.store.database import reading
 from forecaster.store.schema import champion, forecast
@@ -75,7 +75,7 @@ def issued(engine: Engine, target: str, symbol: str, origin: date, digest: str) 
 
 
 def _entry(row: Row[Any]) -> Entry:
-    return Entry(**{key: value for key, value in row._mapping.items() if key != "id"})
+    return Entry(**{key: value for key, value in row._mapping.items() if key not in ("id", "in_charge")})
 
 
 def all_issued(engine: Engine, symbol: str) -> list[list[Entry]]:
@@ -90,19 +90,53 @@ def all_issued(engine: Engine, symbol: str) -> list[list[Entry]]:
     return list(found.values())
 
 
-def latest(engine: Engine, symbol: str) -> list[Entry]:
-    """The forecast of a symbol from its newest origin, by horizon; empty where none was issued.
-
-    Where several artifacts issued from that origin, the one in charge now speaks, then the newest.
-    """
-    in_charge = (champion.c.target == forecast.c.target) & (champion.c.digest == forecast.c.digest)
-    newest = (
-        select(forecast.c.target, forecast.c.origin, forecast.c.digest)
-        .outerjoin(champion, in_charge)
-        .where(forecast.c.symbol == symbol)
-        .order_by(forecast.c.origin.desc(), champion.c.digest.is_(None), forecast.c.id.desc())
-        .limit(1)
-    )
+def symbols(engine: Engine) -> list[str]:
+    """Every symbol that something was issued for."""
     with reading(engine).connect() as connection:
-        head = connection.execute(newest).one_or_none()
-    return [] if head is None else issued(engine, head.target, symbol, head.origin, head.digest)
+        return list(connection.scalars(select(forecast.c.symbol).distinct().order_by(forecast.c.symbol)))
+
+
+def targets(engine: Engine, symbol: str) -> list[str]:
+    """Every target that a symbol was issued for."""
+    query = select(forecast.c.target).where(forecast.c.symbol == symbol).distinct().order_by(forecast.c.target)
+    with reading(engine).connect() as connection:
+        return list(connection.scalars(query))
+
+
+def latest(engine: Engine, symbol: str) -> list[Entry]:
+    """The forecast of a symbol from its newest origin, by horizon; empty where none was issued."""
+    return newest(engine, [symbol]).get(symbol, [])
+
+
+def newest(
+    engine: Engine, asked: Collection[str], before: datetime | None = None, target: str | None = None
+) -> dict[str, list[Entry]]:
+    """The forecast of each symbol from its newest origin, by horizon; a symbol without one is left out.
+
+    Where several artifacts issued from that origin, the one in charge now speaks, then the newest. Looking back, the
+    newest does: who came to be in charge later changes nothing about it.
+
+    Arguments:
+        before: Only what was issued before this moment.
+        target: Only what was issued for it.
+    """
+    mine = and_(
+        forecast.c.symbol.in_(list(asked)),
+        true() if before is None else forecast.c.issued_at < before,
+        true() if target is None else forecast.c.target == target,
+    )
+    origins = select(forecast.c.symbol, func.max(forecast.c.origin).label("origin")).where(mine)
+    last = origins.group_by(forecast.c.symbol).subquery()
+    same = (forecast.c.symbol == last.c.symbol) & (forecast.c.origin == last.c.origin)
+    charge = (champion.c.target == forecast.c.target) & (champion.c.digest == forecast.c.digest)
+    query = select(forecast, champion.c.digest.label("in_charge")).join(last, same).outerjoin(champion, charge)
+    made: dict[tuple[str, str, str], list[Row[Any]]] = {}
+    with reading(engine).connect() as connection:
+        for row in connection.execute(query.where(mine).order_by(forecast.c.horizon)):
+            made.setdefault((row.symbol, row.target, row.digest), []).append(row)
+
+    def rank(steps: list[Row[Any]]) -> tuple[bool, int]:
+        return before is None and steps[0].in_charge is not None, max(step.id for step in steps)
+
+    spoken = {steps[0].symbol: steps for steps in sorted(made.values(), key=rank)}  # the highest rank is put last
+    return {symbol: [_entry(step) for step in steps] for symbol, steps in spoken.items()}

@@ -229,3 +229,24 @@ tuning = Table(
     Column("config", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
 )
+
+venue_session = Table(
+    "venue_session",
+    metadata,
+    Column("venue", String(8), primary_key=True),
+    Column("session", Date, primary_key=True),
+    Column("opens", UtcDateTime, nullable=False),
+    Column("closes", UtcDateTime, nullable=False),
+)
+
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("id", String(16), primary_key=True),  # the public part of the key, safe to log
+    Column("hash", String(64), nullable=False),  # SHA-256 of the whole key; the key itself is shown once and never kept
+    Column("name", Text, nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+)

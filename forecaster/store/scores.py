@@ -1,14 +1,14 @@
 """Scores of issued forecasts at rest: given once, when prices arrive, and never changed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Row, func, insert, select
+from sqlalchemy import ColumnElement, Engine, Row, Select, and_, func, insert, select
 
 from forecaster.store.database import reading
-from forecaster.store.ledger import Entry
+from forecaster.store.ledger import Entry, IssueKind
 from forecaster.store.schema import forecast, score
 
 
@@ -39,6 +39,29 @@ class Matured:
     score: Score | None
 
 
+@dataclass(frozen=True)
+class Result:
+    """What came of one step of an issued forecast, without what it said: a record is made of very many."""
+
+    target: str
+    symbol: str
+    origin: date
+    horizon: int
+    kind: IssueKind
+    crps: float | None
+    """None while it has not matured."""
+    crps_walk: float | None
+    """None also where no random walk was issued beside it."""
+    below: list[bool] | None
+    """[Q] whether the outcome was at or below each stated quantile."""
+
+
+_RESULT = (
+    forecast.c.target, forecast.c.symbol, forecast.c.origin, forecast.c.horizon, forecast.c.kind,
+    score.c.crps, score.c.crps_walk, score.c.below,
+)  # fmt: skip
+
+
 def add_scores(engine: Engine, scores: Sequence[Score]) -> int:
     """Score forecasts once; how many were new."""
     with engine.begin() as connection:
@@ -61,41 +84,71 @@ def track(engine: Engine, target: str, symbol: str | None = None) -> list[Mature
     return _matured(engine, mine if symbol is None else mine & (forecast.c.symbol == symbol))
 
 
-def history(engine: Engine, symbol: str, limit: int, before: int | None = None) -> list[list[Matured]]:
+def results(engine: Engine, target: str, symbol: str | None = None) -> list[Result]:
+    """What came of every step of a target (of one symbol), matured or not."""
+    query = select(*_RESULT).outerjoin(score, score.c.forecast == forecast.c.id).where(forecast.c.target == target)
+    if symbol is not None:
+        query = query.where(forecast.c.symbol == symbol)
+    with reading(engine).connect() as connection:
+        return [Result(*row) for row in connection.execute(query)]
+
+
+def newest_results(engine: Engine, symbols: Collection[str], sessions: int) -> list[Result]:
+    """What came of the live forecasts of some symbols: of each target, symbol and horizon the newest scored sessions.
+
+    Arguments:
+        sessions: How many; artifacts that issued from the same origin count as one.
+    """
+    same = (forecast.c.target, forecast.c.symbol, forecast.c.horizon)
+    age = func.dense_rank().over(partition_by=same, order_by=forecast.c.origin.desc()).label("age")
+    live = forecast.c.symbol.in_(list(symbols)) & (forecast.c.kind == "live")
+    scored = select(*_RESULT, age).join(score, score.c.forecast == forecast.c.id).where(live).subquery()
+    newest = select(*(scored.c[column.name] for column in _RESULT)).where(scored.c.age <= sessions)
+    with reading(engine).connect() as connection:
+        return [Result(*row) for row in connection.execute(newest)]
+
+
+def history(
+    engine: Engine, symbol: str, limit: int, before: int | None = None, target: str | None = None
+) -> list[list[Matured]]:
     """Issued forecasts of a symbol and what came of them, the newest first, each by horizon.
 
     Arguments:
         limit: Most forecasts.
         before: Only those issued before the one whose first row has this id.
+        target: Only those issued for it.
     """
     same = (forecast.c.target, forecast.c.origin, forecast.c.digest)
     first = func.min(forecast.c.id)
     heads = select(first.label("head"), *same).where(forecast.c.symbol == symbol).group_by(*same)
+    if target is not None:
+        heads = heads.where(forecast.c.target == target)
     if before is not None:
         heads = heads.having(first < before)
     page = heads.order_by(first.desc()).limit(limit).subquery()
+    mine = (forecast.c.symbol == symbol) & and_(*(column == page.c[column.name] for column in same))
+    query = _steps().add_columns(page.c.head).join(page, mine).order_by(page.c.head.desc(), forecast.c.horizon)
+    found: dict[int, list[Matured]] = {}
     with reading(engine).connect() as connection:
-        asked = [(row.head, row.target, row.origin, row.digest) for row in connection.execute(select(page))]
-    found = []
-    for _, target, origin, digest in sorted(asked, reverse=True):
-        mine = (forecast.c.symbol == symbol) & (forecast.c.target == target)
-        found.append(_matured(engine, mine & (forecast.c.origin == origin) & (forecast.c.digest == digest)))
-    return found
+        for row in connection.execute(query):
+            found.setdefault(row.head, []).append(_row(row))
+    return list(found.values())
+
+
+def _steps() -> Select[Any]:
+    """Steps of the ledger beside their scores."""
+    scored = (column.label(f"score_{column.name}") for column in score.c)
+    return select(forecast, *scored).outerjoin(score, score.c.forecast == forecast.c.id)
 
 
 def _matured(engine: Engine, where: ColumnElement[bool]) -> list[Matured]:
-    query = (
-        select(forecast, *(column.label(f"score_{column.name}") for column in score.c))
-        .outerjoin(score, score.c.forecast == forecast.c.id)
-        .where(where)
-        .order_by(forecast.c.origin, forecast.c.issued_at, forecast.c.symbol, forecast.c.horizon)
-    )
+    order = forecast.c.origin, forecast.c.issued_at, forecast.c.symbol, forecast.c.horizon
     with reading(engine).connect() as connection:
-        return [_row(row) for row in connection.execute(query)]
+        return [_row(row) for row in connection.execute(_steps().where(where).order_by(*order))]
 
 
 def _row(row: Row[Any]) -> Matured:
-    said = dict(row._mapping)
+    said = {name: value for name, value in row._mapping.items() if name != "head"}
     scored = {name.removeprefix("score_"): said.pop(name) for name in list(said) if name.startswith("score_")}
     number = said.pop("id")
     return Matured(number, Entry(**said), None if scored["forecast"] is None else Score(**scored))

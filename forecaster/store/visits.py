@@ -5,9 +5,10 @@ Circuit breaker, staleness and delisting are read off it, so they hold across pr
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
+import numpy as np
 from sqlalchemy import Connection, Engine, func, insert, select
 
 from forecaster.store.database import reading
@@ -64,6 +65,12 @@ def last_visit(
     with reading(engine).connect() as connection:
         row = connection.execute(query.order_by(visit.c.asked_at.desc(), visit.c.id.desc()).limit(1)).one_or_none()
     return None if row is None else Visit(*row[1:])
+
+
+def last_heard(engine: Engine, subject: str, at: datetime) -> np.datetime64 | None:
+    """When the subject's source had last answered by then: until that moment a series had nothing new to say."""
+    answered = last_visit(engine, subject, ("ok", "overtaken"), until=at)
+    return None if answered is None else np.datetime64(answered.asked_at.astimezone(UTC).replace(tzinfo=None), "us")
 
 
 def is_delisted(engine: Engine, symbol: str) -> Visit | None:

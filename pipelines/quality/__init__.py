@@ -20,8 +20,8 @@ from datetime import UTC, date, datetime
 import numpy as np
 import pandas as pd
 
-from forecaster.calendars import Calendar
 from forecaster.contract import Dates, Floats
+from forecaster.sessions import Calendar
 from forecaster.store.history import Rejected
 from pipelines.quality.dividends import dividend_drops, dividend_faults
 from pipelines.quality.levels import Levels, level_faults

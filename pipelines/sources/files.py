@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from forecaster.calendars import Calendar
+from forecaster.calendars import trading_calendar
 from forecaster.contract import SYMBOL, Frozen
 from forecaster.errors import ConfigError, EmptyRange, NotListed
 from forecaster.facts import BAR_FIELDS
@@ -216,7 +216,7 @@ def _by_session(rows: pd.DataFrame, venue: str) -> pd.DataFrame:
     """One bar a session of the bars that start while the venue is open; one that lacks a number lacks it too."""
     rows = rows.sort_values("instant", kind="stable")
     first, last = rows["session"].iloc[0].date(), rows["session"].iloc[-1].date()
-    calendar = Calendar.of(venue, first - timedelta(days=7), last + timedelta(days=7))
+    calendar = trading_calendar(venue, first - timedelta(days=7), last + timedelta(days=7))
     starts = rows["instant"].dt.tz_localize(None).to_numpy()
     at = np.searchsorted(calendar.opens, starts, side="right") - 1
     inside = starts < calendar.closes[at]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from small_market import Market, made_up
 
-from forecaster.calendars import Calendar
+from forecaster.calendars import trading_calendar
 from forecaster.contract import Target, WindowSpec
 from forecaster.store.database import connect, migrate, sqlite_url
 from forecaster.store.history import read_facts
@@ -41,7 +41,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Market:
     )
     return Market(
         facts,
-        Calendar.of("XNYS", date(1998, 12, 1), date(2019, 12, 31)),
+        trading_calendar("XNYS", date(1998, 12, 1), date(2019, 12, 31)),
         Target(symbols=("^GSPC",), venue="XNYS", horizon=3),
         WindowSpec(context=16, burn_in=11, channels=channels),
     )

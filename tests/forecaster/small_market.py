@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from forecaster.artifact import Artifact
-from forecaster.calendars import Calendar
+from forecaster.calendars import trading_calendar
 from forecaster.contract import Floats, Target, WindowSpec
 from forecaster.facts import FIELDS, Facts
 from forecaster.families import AnyFamily
@@ -23,6 +23,7 @@ from forecaster.families.naive import NaiveFamily
 from forecaster.families.pool import Pool
 from forecaster.features import Channels, compute
 from forecaster.panel import Panel, build_panel
+from forecaster.sessions import Calendar
 from forecaster.training.config import TrainingConfig
 from forecaster.training.export import Provenance, export
 from forecaster.training.fit import Fitted, Task, fit
@@ -140,7 +141,7 @@ def is_trained(family: AnyFamily, spec: Spec) -> bool:
 def made_up(sessions: int = 170, seed: int = 7) -> Market:
     """A target, a peer with holes, a daily and a monthly series with publication lags, and revisions of all of them."""
     rng = np.random.default_rng(seed)
-    calendar = Calendar.of("XNYS", date(2014, 12, 1), date(2016, 12, 30))
+    calendar = trading_calendar("XNYS", date(2014, 12, 1), date(2016, 12, 30))
     span = calendar.between(np.datetime64("2015-02-02"), np.datetime64("2016-12-30"))
     days, cutoffs = span.sessions[:sessions], span.cutoffs[:sessions]
     held = np.r_[True, rng.random(sessions - 1) > 0.05]  # sessions on which the peer traded

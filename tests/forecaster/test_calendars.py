@@ -1,15 +1,19 @@
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
+from sqlalchemy import event
 
-from forecaster.calendars import SETTLE, Calendar
-from forecaster.errors import ConfigError
+from forecaster.calendars import trading_calendar
+from forecaster.errors import ConfigError, NoSessions
+from forecaster.sessions import SETTLE, Calendar
+from forecaster.store.calendars import keep_calendar, read_calendar
 
 
 @pytest.fixture(scope="module")
 def nyse():
-    return Calendar.of("XNYS", date(2018, 6, 1), date(2019, 1, 31))
+    return trading_calendar("XNYS", date(2018, 6, 1), date(2019, 1, 31))
 
 
 def cutoff(calendar: Calendar, session: str) -> np.datetime64:
@@ -64,30 +68,30 @@ def test_sessions_are_ascending_dates_and_cutoffs_instants(nyse):
 
 def test_an_unknown_venue_is_named():
     with pytest.raises(ConfigError, match="'NOWHERE'"):
-        Calendar.of("NOWHERE", date(2018, 1, 1), date(2018, 2, 1))
+        trading_calendar("NOWHERE", date(2018, 1, 1), date(2018, 2, 1))
 
 
 def test_fault_15_history_from_before_the_librarys_window_and_a_horizon_past_next_year():
-    calendar = Calendar.of("XNYS", date(1999, 1, 1), date(2030, 12, 31))
+    calendar = trading_calendar("XNYS", date(1999, 1, 1), date(2030, 12, 31))
     assert calendar.sessions[0] == np.datetime64("1999-01-04")
     assert len(calendar.after(np.datetime64("2030-01-02"), 60)) == 60
 
 
 def test_fault_15_where_next_year_is_not_announced_the_sessions_end_with_this_one():
-    calendar = Calendar.of("XSHG", date(2020, 1, 1), date(2027, 12, 31))
+    calendar = trading_calendar("XSHG", date(2020, 1, 1), date(2027, 12, 31))
     assert calendar.sessions[-1] == np.datetime64("2026-12-31")
     with pytest.raises(ConfigError, match="2026-12-31"):
         calendar.after(np.datetime64("2026-12-31"), 1)
 
 
 def test_fault_15_a_span_may_reach_two_years_past_what_is_announced():
-    assert Calendar.of("XBOM", date(2020, 1, 1), date(2028, 1, 9)).sessions[-1] == np.datetime64("2026-12-31")
+    assert trading_calendar("XBOM", date(2020, 1, 1), date(2028, 1, 9)).sessions[-1] == np.datetime64("2026-12-31")
 
 
 @pytest.mark.parametrize(("venue", "start"), [("XTKS", 1990), ("XTAE", 2010), ("XSHG", 1980)])
 def test_fault_15_what_the_library_cannot_give_is_one_clear_line(venue, start):
     with pytest.raises(ConfigError, match=f"cannot give the sessions of {venue} from {start}-01-01") as caught:
-        Calendar.of(venue, date(start, 1, 1), date(2024, 12, 31))
+        trading_calendar(venue, date(start, 1, 1), date(2024, 12, 31))
     assert len(str(caught.value)) < 150
 
 
@@ -97,3 +101,59 @@ def test_fault_15_an_instant_of_any_zone_is_compared_as_utc(nyse):
     from pipelines.coverage import naive
 
     assert np.datetime64(naive(east)) == settled
+
+
+# In the store
+
+
+def same(one: Calendar, other: Calendar) -> bool:
+    """Whether two calendars are the same in venue and every bit."""
+    arrays = ("sessions", "opens", "closes")
+    pairs = [(getattr(one, name), getattr(other, name)) for name in arrays]
+    return one.venue == other.venue and all(a.dtype == b.dtype and a.tobytes() == b.tobytes() for a, b in pairs)
+
+
+def test_what_is_kept_is_read_back_to_the_bit(store, nyse):
+    assert keep_calendar(store, nyse) == len(nyse.sessions)
+    assert same(read_calendar(store, "XNYS"), nyse)
+
+
+def test_a_venue_of_which_nothing_is_kept_is_named(store, nyse):
+    keep_calendar(store, nyse)
+    with pytest.raises(NoSessions, match="no sessions of venue XLON"):
+        read_calendar(store, "XLON")
+
+
+def test_keeping_the_same_again_writes_nothing(store, nyse):
+    keep_calendar(store, nyse)
+    said: list[str] = []
+    event.listen(store, "before_cursor_execute", lambda *words: said.append(words[2]))
+    assert keep_calendar(store, nyse) == 0
+    assert [line for line in said if not line.startswith(("SELECT", "BEGIN"))] == []
+    assert any(line.startswith("SELECT") for line in said)  # it did look
+
+
+def test_a_half_day_that_was_announced_later_is_corrected_and_a_holiday_is_taken_out(store, nyse):
+    keep_calendar(store, nyse)
+    half, gone = (int(np.searchsorted(nyse.sessions, np.datetime64(day))) for day in ("2018-12-27", "2019-01-09"))
+    closes = nyse.closes.copy()
+    closes[half] -= np.timedelta64(180, "m")
+    parts = (np.delete(column, gone) for column in (nyse.sessions, nyse.opens, closes))
+    announced = Calendar("XNYS", *parts)
+    assert keep_calendar(store, announced) == 1
+    assert same(read_calendar(store, "XNYS"), announced)
+
+
+def test_sessions_outside_the_span_and_of_other_venues_stay(store, nyse):
+    london = replace(nyse, venue="XLON")
+    keep_calendar(store, nyse)
+    keep_calendar(store, london)
+    span = nyse.between(np.datetime64("2018-07-02"), np.datetime64("2018-07-31"))
+    moved = replace(span, opens=span.opens + np.timedelta64(1, "h"))
+    assert keep_calendar(store, moved) == len(span.sessions)
+    found = read_calendar(store, "XNYS")
+    inside = np.isin(found.sessions, span.sessions)
+    assert (found.sessions == nyse.sessions).all()
+    assert (found.opens[inside] == moved.opens).all()
+    assert (found.opens[~inside] == nyse.opens[~inside]).all()
+    assert same(read_calendar(store, "XLON"), london)

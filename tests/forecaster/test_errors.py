@@ -23,6 +23,7 @@ FACTS: dict[type[ForecasterError], tuple[object, ...]] = {
     errors.MissingSessions: ("T", ["2020-01-02", "2020-01-03", "2020-01-06", "2020-01-07"]),
     errors.ChannelHole: ("log_return", "2020-01-02"),
     errors.NoHistory: ("T",),
+    errors.NoSessions: ("XNYS",),
     errors.TooShort: ("one window", 5, 8),
     errors.SnapshotMissing: (Path("a.parquet"),),
     errors.SnapshotCorrupt: (Path("a.parquet"),),
@@ -32,14 +33,18 @@ FACTS: dict[type[ForecasterError], tuple[object, ...]] = {
     errors.OutputInvalid: ("d" * 64, "quantiles cross"),
     errors.StoreOutdated: (None, "0001"),
     errors.ForecastMissing: ("T",),
+    errors.NotOnDemand: ("T", "its champion sees features of the user's own"),
     errors.NotTrained: (["lstm", "gru"],),
     errors.RunError: ("abcdef", "2 runs are called so; choose one by its key: abcdef12, abcdef34"),
     errors.NoChampion: ("T-return-5",),
+    errors.SeveralChampions: (["T-return-5", "T-return-1"],),
     errors.NothingBefore: ("T-return-5",),
     errors.RefreshRefused: (
         "gru",
         "it says the same on all of the newest 250 origins; put a recipe to the gate instead",
     ),
+    errors.Overloaded: (1,),
+    errors.DeadlineExceeded: (10.0,),
     errors.PromotionConflict: ("T-return-5",),
 }
 

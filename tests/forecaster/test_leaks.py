@@ -8,7 +8,7 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 from small_market import Market
 
-from forecaster.calendars import Calendar
+from forecaster.calendars import trading_calendar
 from forecaster.contract import Dates
 from forecaster.facts import Facts
 from forecaster.features import FEATURES
@@ -248,7 +248,7 @@ def test_an_odd_past_has_holes_and_wild_sessions(market: Market) -> None:
 
 @pytest.mark.parametrize("count", [4, 10, 100, 400])
 def test_origins_are_the_newest_runs_and_everywhere(count: int) -> None:
-    sessions = Calendar.of("XNYS", np.datetime64("2000-01-03").item(), np.datetime64("2019-12-31").item()).sessions
+    sessions = trading_calendar("XNYS", np.datetime64("2000-01-03").item(), np.datetime64("2019-12-31").item()).sessions
     chosen = [spread_origins(sessions, count, seed) for seed in range(5)]
     for origins in chosen:
         assert 0.8 * count <= len(origins) <= count

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_market import Market, made_up
 
-from forecaster.calendars import Calendar
+from forecaster.calendars import trading_calendar
 from forecaster.contract import Floats, Target, WindowSpec
 from forecaster.facts import Facts
 from forecaster.families.base import Network, Spec
@@ -176,7 +176,7 @@ def monthly(known: str) -> Facts:
     return Facts.joined([("M", dates, instants, values)])
 
 
-SPRING = Calendar.of("XNYS", date(2019, 12, 1), date(2020, 12, 31))
+SPRING = trading_calendar("XNYS", date(2019, 12, 1), date(2020, 12, 31))
 
 
 def test_a_series_goes_on_until_it_was_last_heard_of_not_until_its_last_date():

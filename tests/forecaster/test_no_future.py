@@ -1,18 +1,32 @@
 """Nothing from the future: whatever happens after an origin's cut-off, no bit at or before the origin may move."""
 
+import itertools
 from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_artifact import graph, manifest_of
 from small_market import ONE_OF_EACH, SHORT, Market, seal, task, trained
+from sqlalchemy import Engine
 
-from forecaster.contract import Floats
+from forecaster.artifact import Artifact, golden_context
+from forecaster.contract import LEVELS, Floats
 from forecaster.facts import Facts
 from forecaster.features import FEATURES, Feature, calendar
+from forecaster.outlook import Outlook
 from forecaster.panel import Panel
 from forecaster.runtime import Runtime
+from forecaster.store.artifacts import add_artifact, load_artifact
+from forecaster.store.calendars import keep_calendar, read_calendar
+from forecaster.store.calibrations import state_at
+from forecaster.store.champions import Champion, crown
+from forecaster.store.history import Row, actions_of, add_archive, bars_of, observations_of, read_facts
+from forecaster.store.ledger import Entry, add_entries
+from forecaster.store.scores import Score, add_scores, unscored
+from forecaster.store.visits import Visit, add_visit, last_heard
 from forecaster.training.fit import fit
 from forecaster.worlds import Change, another_world
 
@@ -182,3 +196,97 @@ def test_early_stopping_ignores_what_came_after_its_last_target(synthetic, famil
         for each in (synthetic.windows, other)
     }
     assert len(digests) == 1
+
+
+# Through the store: what is answered on demand
+
+TABLE = np.sqrt(np.arange(1, 4))[:, None] * np.linspace(-2, 2, len(LEVELS))
+ASKED = 120
+"""Row of the session at whose end it is asked."""
+
+
+def midnight(market: Market, row: int) -> datetime:
+    """The end of a session's day, which is after its cut-off."""
+    day = datetime.combine(market.windows.sessions[row].item(), datetime.min.time(), UTC)
+    return day + timedelta(days=1, microseconds=-1)
+
+
+def write(store: Engine, facts: Facts) -> None:
+    """Facts into the store, each known when they say."""
+    with store.begin() as connection:
+        for subject in np.unique(facts.subject).tolist():
+            own = facts.about(subject)
+            bars, (name, _, kind) = not np.isnan(own.column("close")).all(), subject.partition("#")
+            kept = bars_of(subject) if bars else actions_of(name, kind) if kind else observations_of(subject)
+            values = (own.values[:, :5] if bars else own.values[:, 5:]).tolist()
+            moments = [known.replace(tzinfo=UTC) for known in own.known_at.tolist()]
+            rows = [Row(*row) for row in zip(own.date.tolist(), moments, map(tuple, values), strict=True)]
+            add_archive(connection, kept, rows, max(moments))
+
+
+def issue(store: Engine, market: Market, champion: Champion, origins: range, at: datetime) -> None:
+    """A forecast from each of these sessions into the ledger."""
+    days = market.windows.sessions.tolist()
+    for row, step in itertools.product(origins, range(3)):
+        said = (0.01 * TABLE[step]).tolist()
+        about = (champion.target, "TGT", days[row], step + 1, days[row + step + 1])
+        add_entries(store, [Entry(*about, champion.digest, champion.version, 1.0, said, at)])
+
+
+def score(store: Engine, champion: Champion, until: date, at: datetime) -> None:
+    """A score to every step about sessions up to `until` that has none."""
+    due = unscored(store, champion.target, until)
+    add_scores(store, [Score(one.id, 0.03, 1.0, 1.0, None, [True] * len(LEVELS), at) for one in due])
+
+
+def begin(store: Engine, market: Market, artifact: Artifact) -> Champion:
+    """Everything up to the moment: facts, sessions, a visit, a champion and forecasts, not all of them scored yet."""
+    moment = midnight(market, ASKED)
+    with store.begin() as connection:
+        add_artifact(connection, artifact, moment)
+        add_visit(connection, Visit("TGT", "sample", moment, True, "ok"))
+    champion = crown(store, market.target.key, artifact.digest, None, {"passed": True, "reason": "a test"}, moment)
+    keep_calendar(store, market.calendar.between(np.datetime64("2015-01-02"), np.datetime64("2015-12-31")))
+    write(store, market.facts.known(np.datetime64(moment.replace(tzinfo=None))))
+    issue(store, market, champion, range(90, ASKED), moment)
+    score(store, champion, market.windows.sessions[ASKED - 10].item(), moment)
+    return champion
+
+
+def go_on(store: Engine, market: Market, champion: Champion, change: Change) -> None:
+    """Everything after the moment: another world, visits, a longer calendar, late forecasts and late scores."""
+    moment, later = midnight(market, ASKED), midnight(market, ASKED + 5)
+    asked = np.datetime64(moment.replace(tzinfo=None))
+    other = another_world(market.facts, asked, change)
+    late = other.known_at > asked
+    write(store, Facts.of(other.subject[late], other.date[late], other.known_at[late], other.values[late]))
+    with store.begin() as connection:
+        add_visit(connection, Visit("TGT", "sample", later, True, "ok"))
+    keep_calendar(store, market.calendar)
+    issue(store, market, champion, range(80, 90), later)
+    score(store, champion, market.windows.sessions[ASKED + 2].item(), later)
+
+
+def on_demand(store: Engine, market: Market, champion: Champion, as_of: datetime) -> list[object]:
+    """All that a forecast as of a moment is made of, and what it says."""
+    facts, venue = read_facts(store, as_of), read_calendar(store, "XNYS")
+    runtime = Runtime(load_artifact(store, champion.digest))
+    outlook = Outlook.of(facts, venue, runtime, "TGT", seen=last_heard(store, "TGT", as_of))
+    state = state_at(store, market.target, "TGT", champion, outlook.sessions, as_of)
+    stated = state.apply(outlook.quantiles)
+    return [outlook.origin, outlook.close, outlook.context.tobytes(), state.digest, stated.tobytes()]
+
+
+@pytest.mark.parametrize("change", [Change(1, removed=0), Change(2, removed=0, added=300)])
+def test_an_answer_on_demand_ignores_whatever_came_after_its_moment(synthetic, store, change):
+    model = graph(TABLE, channels=len(synthetic.window.channels))
+    golden = np.abs(golden_context(synthetic.window)).astype(np.float64).mean() * TABLE
+    artifact = Artifact.seal(manifest_of(model, golden, window=synthetic.window, target=synthetic.target), model)
+    champion = begin(store, synthetic, artifact)
+    moment = midnight(synthetic, ASKED)
+    before = on_demand(store, synthetic, champion, moment)
+    assert before[0] == synthetic.windows.sessions[ASKED].item()
+    go_on(store, synthetic, champion, change)
+    assert on_demand(store, synthetic, champion, moment) == before
+    now = on_demand(store, synthetic, champion, midnight(synthetic, ASKED + 5))
+    assert not set(now) & set(before)  # all of it has moved, so none of it stood still by chance

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forecaster.calendars import Calendar
 from forecaster.errors import NoHistory
 from forecaster.facts import FIELDS, Facts
 from forecaster.panel import as_known, build_panel
+from forecaster.sessions import Calendar
 
 DAY = np.timedelta64(1, "D")
 SESSIONS = np.datetime64("2020-03-02") + np.arange(5) * DAY

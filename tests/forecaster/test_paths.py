@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from scipy import stats
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from forecaster import curve
 from forecaster.contract import LEVELS, Floats
-from forecaster.paths import sample
+from forecaster.paths import _normal, sample
 
 COUNT = 40_000
 LEVEL = np.array(LEVELS)
@@ -55,6 +55,11 @@ def test_the_same_seed_gives_the_same_paths_and_another_gives_others():
     quantiles = forecast(3)
     assert (sample(quantiles, 50, seed=4) == sample(quantiles, 50, seed=4)).all()
     assert (sample(quantiles, 50, seed=4) != sample(quantiles, 50, seed=5)).all()
+
+
+def test_the_normal_law_is_scipys_into_the_far_tail():
+    values = np.linspace(-20, 8.2, 5000)
+    np.testing.assert_allclose(_normal(values), ndtr(values), rtol=1e-12)
 
 
 def test_one_path_of_one_step_is_a_path():

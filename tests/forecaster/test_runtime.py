@@ -1,5 +1,7 @@
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, external_data_helper
 from small_artifact import HORIZON, WINDOW, graph, manifest_of, small_artifact, table
 
 from forecaster.artifact import Artifact, golden_context
@@ -33,6 +35,22 @@ def test_a_row_is_answered_alike_in_any_batch(count):
 def test_an_artifact_is_never_loaded_when_its_graph_is_garbage():
     with pytest.raises(ArtifactCorrupt, match="does not load"):
         Runtime(sealed(b"garbage"))
+
+
+@pytest.mark.parametrize("place", ["table.bin", "../{here}/table.bin", "../../../../../etc/passwd", "/etc/passwd"])
+def test_fault_26_a_graph_whose_numbers_lie_in_a_file_is_refused_even_where_they_are_right(
+    tmp_path, monkeypatch, place
+):
+    monkeypatch.chdir(tmp_path)
+    model = onnx.load_from_string(graph(table()))
+    (numbers,) = (one for one in model.graph.initializer if one.name == "table")
+    (tmp_path / "table.bin").write_bytes(numbers.raw_data)
+    location = place.format(here=tmp_path.name)
+    external_data_helper.set_external_data(numbers, location, offset=0, length=len(numbers.raw_data))
+    numbers.ClearField("raw_data")
+    numbers.data_location = TensorProto.EXTERNAL
+    with pytest.raises(ArtifactCorrupt, match="does not load"):
+        Runtime(sealed(model.SerializeToString()))
 
 
 def test_another_golden_forecast_is_refused():

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from forecaster.calendars import Calendar
+from forecaster.calendars import trading_calendar
 from pipelines.config import RunConfig
 from pipelines.home import Home
 from pipelines.workspace import Workspace
@@ -53,7 +53,7 @@ def levels(folder: Path, models: list[dict[str, Any]], **parts: Any) -> dict[str
 def write_load(folder: Path) -> Path:
     """A level around -2 that goes back to it: below zero on most days, above it on some."""
     rng = np.random.default_rng(11)
-    days = Calendar.of("XNYS", date(2011, 12, 1), date(2017, 3, 1)).sessions
+    days = trading_calendar("XNYS", date(2011, 12, 1), date(2017, 3, 1)).sessions
     days = days[(days >= np.datetime64("2012-01-03")) & (days < np.datetime64("2017-01-01"))]
     level, rows = -2.0, []
     for day in days:

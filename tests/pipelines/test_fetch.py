@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, func, select
 
-from forecaster.calendars import Calendar
+from forecaster.calendars import trading_calendar
 from forecaster.errors import DataStale, Delisted, UnknownSymbol
 from forecaster.panel import Panel, build_panel
 from forecaster.store import visits
@@ -26,7 +26,7 @@ from pipelines.sources.sample import Sample
 from pipelines.sources.yahoo import Yahoo
 from tests.pipelines.stand_in_yahoo import Row, StandInYahoo, chart
 
-CALENDAR = Calendar.of("XNAS", date(2024, 4, 1), date(2025, 1, 31))
+CALENDAR = trading_calendar("XNAS", date(2024, 4, 1), date(2025, 1, 31))
 SESSIONS = [day for day in CALENDAR.sessions.tolist() if date(2024, 4, 15) <= day <= date(2024, 12, 31)]
 MONDAY = datetime(2024, 6, 10, 12, tzinfo=UTC)
 """Before the open: Friday the 7th is the last settled session."""

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from forecaster.calendars import Calendar
+from forecaster.calendars import trading_calendar
 from forecaster.errors import ConfigError, EmptyRange, NotListed
 from pipelines.sources.base import ACTION_COLUMNS, BAR_COLUMNS, OBSERVATION_COLUMNS, Reply, Surroundings
 from pipelines.sources.files import Files, FilesSource
@@ -249,7 +249,7 @@ def test_real_hours_become_the_sessions_that_daily_bars_show():
     hourly = Files(DATA / "hourly/reits_dev_to_2024-12-31", "XNYS", {}, {}).bars("^GSPC", None, NOW).bars
     daily = Files(DATA / "core/stitched_dev_to_2024-12-31", "XNYS", {}, {}).bars("^GSPC", None, NOW).bars
     both = hourly.merge(daily, on="session", suffixes=("", "_daily"))
-    sessions = Calendar.of("XNYS", date(2023, 7, 14), date(2024, 12, 31)).sessions
+    sessions = trading_calendar("XNYS", date(2023, 7, 14), date(2024, 12, 31)).sessions
     assert len(hourly) == len(both) == len(sessions)
     for name in ("open", "high", "low", "close"):
         assert np.median(np.abs(both[name] / both[f"{name}_daily"] - 1.0)) < 1e-3

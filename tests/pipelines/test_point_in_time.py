@@ -28,12 +28,13 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
 from benchmarks.restatements import PRICES, SAME_RETURN, Vendor, late_rows, panel_parts
-from forecaster.calendars import Calendar
+from forecaster.calendars import trading_calendar
 from forecaster.contract import WindowSpec
 from forecaster.errors import SourceTemporary
 from forecaster.facts import Facts
 from forecaster.features import FEATURES, compute
 from forecaster.panel import Panel, build_panel
+from forecaster.sessions import Calendar
 from forecaster.store.database import connect, migrate, sqlite_url
 from forecaster.store.history import read_facts
 from forecaster.store.schema import bar
@@ -49,7 +50,7 @@ MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 @functools.cache
 def venue() -> Calendar:
-    return Calendar.of("XNAS", date(2024, 1, 2), date(2024, 12, 31))
+    return trading_calendar("XNAS", date(2024, 1, 2), date(2024, 12, 31))
 
 
 @functools.cache

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecaster.calendars import Calendar
+from forecaster.calendars import trading_calendar
 from forecaster.errors import ReplyRefused
 from pipelines.quality import Checked, check
 from pipelines.sources.base import ACTION_COLUMNS, Listing, Reply
@@ -19,7 +19,7 @@ from tests.real_data import DATA, with_data
 NOW = datetime(2019, 1, 31, tzinfo=UTC)
 PRICES = ["open", "high", "low", "close"]
 FIELDS = [*PRICES, "volume"]
-CALENDAR = Calendar.of("XNYS", date(1998, 12, 1), date(2019, 1, 31))
+CALENDAR = trading_calendar("XNYS", date(1998, 12, 1), date(2019, 1, 31))
 BARS = Sample().bars("^GSPC", None, NOW).bars.iloc[-1500:].reset_index(drop=True)
 
 
@@ -357,7 +357,7 @@ def real(folder: str, symbol: str, venue: str) -> tuple[Reply, Checked]:
     now = datetime(2026, 10, 1, tzinfo=UTC)
     said = Files(DATA / folder, venue, {}, {}).bars(symbol, None, now)
     first, last = (said.bars["session"].agg(end).date() for end in ("min", "max"))
-    return said, check(said, Calendar.of(venue, first - timedelta(days=10), last + timedelta(days=10)), now, None)
+    return said, check(said, trading_calendar(venue, first - timedelta(days=10), last + timedelta(days=10)), now, None)
 
 
 @with_data
@@ -421,7 +421,7 @@ def test_fault_12_what_yahoo_got_wrong_is_held_back(name, venue, held, tmp_path)
 @pytest.mark.parametrize(("symbol", "venue", "restated"), [("NVDA", "XNAS", 2), ("005930.KS", "XKRX", 0)])
 def test_fault_10_downloads_of_several_days_are_restatements_not_faults(symbol, venue, restated):
     stored, moved = None, []
-    calendar = Calendar.of(venue, date(2025, 1, 1), date(2026, 8, 1))
+    calendar = trading_calendar(venue, date(2025, 1, 1), date(2026, 8, 1))
     for folder in sorted((DATA / "vintages/yf_daily_snapshots").iterdir()):
         now = datetime.strptime(folder.name, "%Y-%m-%dT%H%MZ").replace(tzinfo=UTC)
         if (folder / f"{symbol}.csv.gz").exists():

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from forecaster.calendars import Calendar
+from forecaster.calendars import trading_calendar
 from forecaster.contract import LEVELS
 from forecaster.errors import ConfigError, ForecastMissing
 from forecaster.store.champions import crown, find_champion
@@ -54,7 +54,7 @@ class Story:
 def write_more(made: Workspace) -> None:
     """A month later the bars of two months come in, the newest ones are restated, and a split of before is told."""
     kept = bars_of("^GSPC")
-    venue = Calendar.of("XNYS", date(2018, 12, 1), date(2019, 3, 1))
+    venue = trading_calendar("XNYS", date(2018, 12, 1), date(2019, 3, 1))
     cutoffs = dict(zip(venue.sessions.tolist(), venue.cutoffs.tolist(), strict=True))
     with made.engine.begin() as connection:
         (*_, last) = latest_rows(connection, kept)

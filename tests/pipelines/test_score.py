@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from forecaster.calendars import Calendar
+from forecaster.calendars import trading_calendar
 from forecaster.calibration import State, calibrate
 from forecaster.scores import crps
 from forecaster.store.ledger import all_issued
@@ -24,7 +24,7 @@ from tests.pipelines.small_runs import GRU, fetched, levels, write_load
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred as AnyType.*")  # mlflow, when it is imported
 
 KEY, DAYS = "LOAD-level-2", 25
-CALENDAR = Calendar.of("XNYS", date(2016, 7, 1), date(2016, 9, 30))
+CALENDAR = trading_calendar("XNYS", date(2016, 7, 1), date(2016, 9, 30))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Engine, select, text
 
 from benchmarks import faults, restatements
-from forecaster.calendars import Calendar
+from forecaster.calendars import trading_calendar
 from forecaster.families.base import Spec
 from forecaster.panel import build_panel
 from forecaster.snapshot import read_snapshot
@@ -89,7 +89,7 @@ def test_downloads_of_seven_days_change_no_earlier_view_to_the_bit(engine):
 def test_the_watch_of_views_sees_a_revision_that_is_dated_back(engine):
     """What the test above would say if a fetch rewrote the past."""
     made = restatements.stamps(DATA / "vintages" / "yf_daily_snapshots")
-    watch = restatements.Watch(engine, "NVDA", Calendar.of("XNAS", date(2025, 1, 2), date(2026, 12, 30)))
+    watch = restatements.Watch(engine, "NVDA", trading_calendar("XNAS", date(2025, 1, 2), date(2026, 12, 30)))
     first = min(made)
     list(restatements.fetched_in_turn(watch, {first: Files(made[first], "XNAS", {}, {})}))
     assert watch.changed() == []
@@ -305,7 +305,7 @@ def test_hours_on_both_sides_of_a_change_of_the_clock_are_those_of_the_trading_f
     """Before and after the market AAPL has bars without volume and with wild lows (209.06 on 2024-11-04)."""
     folder = DATA / "hourly/reits_dev_to_2024-12-31"
     list(Fetcher(engine, Files(folder, "XNAS", {}, {}), Sample(), lambda: NOW).fetch([symbol], []))
-    calendar = Calendar.of("XNAS", date(2023, 7, 14), date(2024, 12, 31))
+    calendar = trading_calendar("XNAS", date(2023, 7, 14), date(2024, 12, 31))
     panel = build_panel(read_facts(engine, NOW, [symbol]), symbol, [], calendar)
     hours = pd.read_csv(folder / f"{symbol}.csv.gz", parse_dates=["Datetime"]).set_index("Datetime")
     floor = hours.tz_convert("America/New_York").loc[week].between_time("09:30", "15:59")

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import httpx
 import pytest
@@ -33,8 +33,8 @@ class Service:
     def get(self, path: str, **query: str) -> httpx.Response:
         return self._runner.run(self._client.get(path, params=query or None))
 
-    def send(self, method: str, path: str) -> httpx.Response:
-        return self._runner.run(self._client.request(method, path))
+    def send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        return self._runner.run(self._client.request(method, path, **request))
 
     def __enter__(self) -> Self:
         self._runner.run(self._lifespan.__aenter__())
@@ -57,7 +57,8 @@ def store(tmp_path: Path) -> Iterator[SmallStore]:
 def service(tmp_path: Path) -> Callable[..., Service]:
     """Makes a service on the home directory; the tests call refresh themselves."""
 
-    def make(now: datetime = NOW) -> Service:
-        return Service(create_app(Settings(home=tmp_path / "home", refresh_seconds=3600), clock=lambda: now))
+    def make(now: datetime = NOW, **settings: Any) -> Service:
+        chosen = Settings(home=tmp_path / "home", **{"refresh_seconds": 3600, **settings})
+        return Service(create_app(chosen, clock=lambda: now))
 
     return make

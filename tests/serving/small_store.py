@@ -78,13 +78,13 @@ def small_artifact(symbol: str = "^IXIC", horizon: int = 2, seed: int = 0, model
 
 
 class SmallStore:
-    """A migrated store in a home directory that knows ^IXIC and MSFT; nothing is promoted."""
+    """A migrated store that knows ^IXIC and MSFT, in a home directory or elsewhere; nothing is promoted."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, url: str | None = None) -> None:
         home.mkdir()
         self.home = home
         self.file = home / "forecaster.db"
-        self.engine = connect(sqlite_url(home))
+        self.engine = connect(url or sqlite_url(home))
         migrate(self.engine)
         with self.engine.begin() as connection:
             for symbol in ("^IXIC", "MSFT"):

@@ -1,12 +1,23 @@
 import asyncio
 import logging
+import os
+import pickle
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from tempfile import gettempdir
 
+import numpy as np
+import onnx
 import pytest
-from small_store import BY_DEFAULT, PASSED, SmallStore, graph, small_artifact, table
+from onnx import TensorProto, external_data_helper, helper, numpy_helper
+from small_store import BY_DEFAULT, NOW, PASSED, SmallStore, graph, small_artifact, table
 from sqlalchemy import text
 
-from forecaster.store.champions import Champion
+from forecaster.artifact import Artifact, golden_context
+from forecaster.runtime import Runtime
+from forecaster.store.artifacts import add_artifact
+from forecaster.store.champions import Champion, crown
 from serving.app import create_app
 from serving.database import open_database
 from serving.engine import ChampionEngine
@@ -14,6 +25,7 @@ from serving.settings import Settings
 from serving.shelf import Shelf
 
 TARGET = "^IXIC-return-2"
+HARM = Path(gettempdir()) / f"harm-was-done-{os.getpid()}"
 
 
 @pytest.fixture
@@ -54,6 +66,55 @@ def test_what_is_loaded_is_not_loaded_again(store, engine):
     assert engine.loaded[0].runtime is before[0].runtime
 
 
+class Harmful:
+    """What a pickle can do when it is read."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (HARM,)
+
+
+def emitting(value: float) -> bytes:
+    """A graph that adds something to what it should say."""
+    model = onnx.load_from_string(graph(table(2)))
+    model.graph.node[-1].output[0] = "good"
+    model.graph.initializer.append(numpy_helper.from_array(np.array(value, dtype=np.float32), "more"))
+    model.graph.node.append(helper.make_node("Add", ["good", "more"], ["quantiles"]))
+    return model.SerializeToString()
+
+
+def outside(place: str) -> bytes:
+    """A graph whose table of quantiles lies in a file."""
+    model = onnx.load_from_string(graph(table(2)))
+    found = next(one for one in model.graph.initializer if one.name == "table")
+    external_data_helper.set_external_data(found, location=place, offset=0, length=len(found.raw_data))
+    found.ClearField("raw_data")
+    found.data_location = TensorProto.EXTERNAL
+    return model.SerializeToString()
+
+
+def renamed(graph_of: bytes, name: str) -> bytes:
+    """A graph with another output."""
+    model = onnx.load_from_string(graph_of)
+    model.graph.node[-1].output[0] = model.graph.output[0].name = name
+    return model.SerializeToString()
+
+
+BAD = {
+    "no graph": (b"no graph", "does not load"),
+    "a pickle": (pickle.dumps(Harmful()), "does not load"),
+    "outside, by an absolute path": (outside("/etc/passwd"), "does not load"),
+    "outside, by a way out": (outside("../../../../../../etc/passwd"), "does not load"),
+    "other graph": (graph(2 * table(2)), "golden"),
+    "other length": (graph(table(2), 9), "expected a graph that takes"),
+    "other horizon": (graph(table(3)), "expected quantiles (2, 25), found (3, 25)"),
+    "other levels": (graph(table(2)[:, 1:]), "expected quantiles (2, 25), found (2, 24)"),
+    "other output": (renamed(graph(table(2)), "answers"), "expected outputs ['quantiles']"),
+    "not a number": (emitting(np.nan), "a quantile is not finite"),
+    "infinite": (emitting(np.inf), "a quantile is not finite"),
+    "crossing": (graph(-table(2)), "quantiles cross"),
+}
+
+
 def bad_artifact(kind: str, store: SmallStore) -> tuple[str, str]:
     """Promote something that must be refused: (digest, part of the reason)."""
     if kind == "damaged":
@@ -61,19 +122,24 @@ def bad_artifact(kind: str, store: SmallStore) -> tuple[str, str]:
         store.promote(artifact)
         store.damage(artifact)
         return artifact.digest, "bytes do not match"
-    model = {"no graph": b"no graph", "other graph": graph(2 * table(2)), "other length": graph(table(2), 9)}.get(kind)
+    if kind == "missing":
+        artifact = small_artifact(seed=1)
+        store.promote(artifact)
+        with closing(sqlite3.connect(store.file)) as connection, connection:  # which does not mind foreign keys
+            connection.execute("DELETE FROM artifact WHERE digest = ?", (artifact.digest,))
+        return artifact.digest, "in the store"
     if kind == "other target":
         artifact = small_artifact("MSFT")
         store.promote(artifact, target=TARGET)
         return artifact.digest, "expected target ^IXIC-return-2"
+    model, reason = BAD[kind]
     artifact = small_artifact(seed=1, model=model)
     store.promote(artifact)
-    reasons = {"no graph": "does not load", "other graph": "golden", "other length": "expected a graph that takes"}
-    return artifact.digest, reasons[kind]
+    return artifact.digest, reason
 
 
-@pytest.mark.parametrize("kind", ["damaged", "no graph", "other graph", "other length", "other target"])
-def test_a_bad_champion_is_refused_and_the_last_good_one_stays(store, service, kind):
+@pytest.mark.parametrize("kind", ["damaged", "missing", "other target", *BAD])
+def test_faults_22_26_29_a_bad_champion_is_refused_and_the_last_good_one_stays(store, service, kind):
     good = store.promote(small_artifact())
     other = store.promote(small_artifact("MSFT"))
     with service() as running:
@@ -86,6 +152,7 @@ def test_a_bad_champion_is_refused_and_the_last_good_one_stays(store, service, k
         assert later.version == other.version + 1
         assert [(one["target"], one["digest"]) for one in body["refused"]] == [(TARGET, digest)]
         assert reason in body["refused"][0]["reason"]
+        assert not HARM.exists()
         better = store.promote(small_artifact(seed=2))
         running.engine.refresh()
         assert running.engine.refused == []
@@ -237,3 +304,122 @@ def test_the_service_follows_by_itself_and_survives_errors(store, caplog):
     asyncio.run(asyncio.wait_for(until_loaded(), timeout=10))
     assert "refresh failed" in caplog.text
     assert len(calls) >= 2
+
+
+def with_walk(store: SmallStore, walk: Artifact) -> dict:
+    with store.engine.begin() as connection:
+        add_artifact(connection, walk, NOW)
+    return {**PASSED, "walk": walk.digest}
+
+
+def says(runtime: Runtime | None) -> list:
+    assert runtime is not None
+    return runtime.quantiles(golden_context(runtime.manifest.window)).tolist()
+
+
+def test_the_random_walk_is_loaded_beside_the_champion(store, engine):
+    walk = small_artifact(seed=7)
+    store.promote(small_artifact(), with_walk(store, walk))
+    engine.refresh()
+    (one,) = engine.loaded
+    assert one.walk is not None
+    assert one.walk.digest == walk.digest
+    assert says(one.walk) == says(Runtime(walk))
+
+
+def test_where_the_random_walk_is_in_charge_it_is_loaded_once(store, engine):
+    walk = small_artifact()
+    store.promote(walk, {**BY_DEFAULT, "walk": walk.digest})
+    engine.refresh()
+    (one,) = engine.loaded
+    assert one.walk is one.runtime
+
+
+def test_where_none_is_named_there_is_none(store, engine):
+    store.promote(small_artifact())
+    engine.refresh()
+    assert engine.loaded[0].walk is None
+
+
+@pytest.mark.parametrize("harm", ["damaged", "missing", "other target", "other window"])
+def test_with_a_bad_random_walk_the_champion_is_refused(store, engine, harm):
+    good = store.promote(small_artifact())
+    engine.refresh()
+    walk = small_artifact("MSFT" if harm == "other target" else "^IXIC", seed=7)
+    if harm == "other window":
+        window = walk.manifest.window.model_copy(update={"context": 9})
+        golden = tuple(map(tuple, (np.abs(golden_context(window)).mean() * table(2, 7)).tolist()))
+        walk = Artifact.seal(walk.manifest.model_copy(update={"window": window, "golden": golden}), walk.model)
+    decision = {**PASSED, "walk": walk.digest} if harm == "missing" else with_walk(store, walk)
+    if harm == "damaged":
+        store.damage(walk)
+    store.promote(small_artifact(seed=1), decision)
+    engine.refresh()
+    assert loaded(engine) == [good]
+    assert walk.digest[:12] in engine.refused[0].reason
+
+
+def test_champion_and_random_walk_start_from_disk(store, engine):
+    walk = small_artifact(seed=7)
+    champion = store.promote(small_artifact(), with_walk(store, walk))
+    engine.refresh()
+    store.remove()
+    fresh = start(store)
+    fresh.restore()
+    assert loaded(fresh) == [champion]
+    assert says(fresh.loaded[0].walk) == says(Runtime(walk))
+
+
+def test_a_tampered_random_walk_on_disk_is_refused(store, engine):
+    store.promote(small_artifact(), with_walk(store, small_artifact(seed=7)))
+    engine.refresh()
+    (kept,) = (store.home / "serving").glob("*/*/*/model.onnx")
+    kept.write_bytes(kept.read_bytes()[:-1])
+    fresh = start(store)
+    fresh.restore()
+    assert (fresh.loaded, len(fresh.refused)) == ([], 1)
+
+
+def test_a_rollback_takes_what_is_still_loaded(store, engine):
+    """Also the random walk of that time; and it is kept on disk again."""
+    first = store.promote(small_artifact(), with_walk(store, small_artifact(seed=7)))
+    engine.refresh()
+    before = engine.loaded[0]
+    second = store.promote(small_artifact(seed=1), with_walk(store, small_artifact(seed=8)))
+    engine.refresh()
+    kept = engine.before(TARGET)
+    assert kept is not None
+    assert kept.champion == first
+    back = crown(store.engine, TARGET, first.digest, second, {**first.decision, "kind": "rollback"}, NOW)
+    engine.refresh()
+    (now,) = engine.loaded
+    assert now.champion == back
+    assert now.runtime is before.runtime
+    assert now.walk is before.walk
+    assert engine.before(TARGET).champion == second
+    fresh = start(store)
+    fresh.restore()
+    assert loaded(fresh) == [back]
+
+
+def test_the_same_artifact_promoted_again_is_not_the_one_before(store, engine):
+    first = store.promote(small_artifact())
+    engine.refresh()
+    store.promote(small_artifact(seed=1))
+    engine.refresh()
+    store.promote(small_artifact(seed=1), BY_DEFAULT)
+    engine.refresh()
+    assert engine.before(TARGET).champion == first
+
+
+def test_a_rollback_to_what_the_store_has_lost_still_answers(store, engine, caplog):
+    artifact = small_artifact()
+    first = store.promote(artifact)
+    engine.refresh()
+    second = store.promote(small_artifact(seed=1))
+    engine.refresh()
+    store.damage(artifact)
+    back = crown(store.engine, TARGET, first.digest, second, first.decision, NOW)
+    engine.refresh()
+    assert loaded(engine) == [back]
+    assert "not kept on disk" in caplog.text

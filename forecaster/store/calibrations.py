@@ -1,6 +1,8 @@
-"""Calibrate: the state of calibration that the ledger stands for, for one symbol of a target and one recipe."""
+"""The state of calibration that the ledger stands for, for one symbol of a target and one recipe."""
 
 from collections.abc import Collection
+from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 from sqlalchemy import Engine
@@ -11,7 +13,14 @@ from forecaster.store.champions import Champion, promotions
 from forecaster.store.scores import Matured, track
 
 
-def state_at(engine: Engine, target: Target, symbol: str, champion: Champion, sessions: Dates) -> State:
+def state_at(
+    engine: Engine,
+    target: Target,
+    symbol: str,
+    champion: Champion,
+    sessions: Dates,
+    until: datetime | None = None,
+) -> State:
     """What the scored forecasts of the champion's recipe teach a forecast from the last of `sessions`.
 
     A refresh goes on from what its recipe had learned; another recipe starts anew. Only live forecasts teach, each
@@ -19,8 +28,10 @@ def state_at(engine: Engine, target: Target, symbol: str, champion: Champion, se
 
     Arguments:
         sessions: [T] up to the origin.
+        until: Only what had been scored by then; None for all there is.
     """
-    past = _first_by_origin(track(engine, target.key, symbol), _versions(engine, champion))
+    matured = [_as_of(one, until) for one in track(engine, target.key, symbol)]
+    past = _first_by_origin(matured, _versions(engine, champion))
     rows = {session: row for row, session in enumerate(sessions.tolist())}
     known = [steps for origin, steps in sorted(past.items()) if origin in rows and len(steps) == target.horizon]
     start = State.start(target.horizon)
@@ -35,6 +46,11 @@ def state_at(engine: Engine, target: Target, symbol: str, champion: Champion, se
     if not before.any():
         return start
     return calibrate(places[before], raw[before], outcomes[before], start, at=at)[1]
+
+
+def _as_of(one: Matured, until: datetime | None) -> Matured:
+    known = until is None or one.score is None or one.score.scored_at <= until
+    return one if known else replace(one, score=None)
 
 
 def _versions(engine: Engine, champion: Champion) -> set[int]:

@@ -1,0 +1,28 @@
+"""`python -m serving`: the service on its own, without the command line's dependencies."""
+
+import logging
+import sys
+from argparse import ArgumentParser
+
+from forecaster.errors import ForecasterError
+from serving.server import serve
+from serving.settings import Settings
+
+
+def main() -> None:
+    """Serve, on settings from the environment."""
+    parser = ArgumentParser(prog="python -m serving", description="Answer over HTTP.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on")
+    parser.add_argument("--open", action="store_true", help="let other machines in though no key is required")
+    asked = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it has two lines to say at every look at the store
+    try:
+        serve(Settings(), asked.host, asked.port, asked.open)
+    except ForecasterError as error:
+        sys.exit(f"serving: {error}")
+
+
+if __name__ == "__main__":
+    main()
