@@ -3,12 +3,13 @@
 from datetime import UTC, datetime
 
 import numpy as np
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import Engine, String, delete, insert, select, type_coerce
 
 from forecaster.contract import Dates
 from forecaster.errors import NoSessions
 from forecaster.sessions import Calendar
 from forecaster.store.database import reading
+from forecaster.store.history import lock
 from forecaster.store.schema import venue_session as session
 
 
@@ -27,6 +28,7 @@ def keep_calendar(engine: Engine, calendar: Calendar) -> int:
         )
     }
     with engine.begin() as connection:
+        lock(connection, f"calendar {calendar.venue}")
         kept = {row.session: dict(row._mapping) for row in connection.execute(select(session).where(mine))}
         if kept == rows:
             return 0
@@ -41,18 +43,17 @@ def read_calendar(engine: Engine, venue: str) -> Calendar:
     Raises:
         NoSessions: Nothing is.
     """
-    query = select(session.c.session, session.c.opens, session.c.closes)
+    # Numbers straight from what the driver gives (text on SQLite), without 8000 datetimes in between.
+    raw = [type_coerce(column, String) for column in (session.c.session, session.c.opens, session.c.closes)]
+    query = select(*raw).where(session.c.venue == venue).order_by(session.c.session)
     with reading(engine).connect() as connection:
-        rows = connection.execute(query.where(session.c.venue == venue).order_by(session.c.session)).all()
+        rows = connection.execute(query).all()
     if not rows:
         raise NoSessions(venue)
     days, opens, closes = zip(*rows, strict=True)
-    return Calendar(venue, np.array(days, dtype="datetime64[D]"), _naive(opens), _naive(closes))
+    moments = (np.array(one, dtype="datetime64[us]") for one in (opens, closes))
+    return Calendar(venue, np.array(days, dtype="datetime64[D]"), *moments)
 
 
 def _instants(moments: Dates) -> list[datetime]:
     return [moment.replace(tzinfo=UTC) for moment in moments.tolist()]
-
-
-def _naive(moments: tuple[datetime, ...]) -> Dates:
-    return np.array([moment.replace(tzinfo=None) for moment in moments], dtype="datetime64[us]")
