@@ -106,8 +106,8 @@ def wrk(
     bad = int(refused[1]) if refused else 0
     return Load(
         rate=float(_found(r"Requests/sec:\s+([\d.]+)", said)),
-        p50=_milliseconds(_found(r"50%\s+(\S+)", said)),
-        p99=_milliseconds(_found(r"99%\s+(\S+)", said)),
+        p50=_milliseconds(_found(r"^\s+50%\s+(\S+)", said)),
+        p99=_milliseconds(_found(r"^\s+99%\s+(\S+)", said)),
         bad=bad + sum(int(count) for count in failed.groups()) if failed else bad,
     )
 
@@ -146,7 +146,7 @@ def _answers(client: httpx.Client, url: str) -> bool:
 
 
 def _found(pattern: str, text: str) -> str:
-    found = re.search(pattern, text)
+    found = re.search(pattern, text, re.MULTILINE)
     if found is None:
         raise RuntimeError(f"wrk said nothing of {pattern}: {text[-300:]}")
     return found[1]
