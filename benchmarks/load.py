@@ -116,7 +116,7 @@ def post(folder: Path, name: str, body: str) -> Path:
     """A script that makes wrk post a JSON body."""
     path = folder / f"{name}.lua"
     path.write_text(
-        f"wrk.method = 'POST'\nwrk.body = [[{body}]]\nwrk.headers['Content-Type'] = 'application/json'\n", "utf-8"
+        f"wrk.method = 'POST'\nwrk.body = [==[{body}]==]\nwrk.headers['Content-Type'] = 'application/json'\n", "utf-8"
     )
     return path
 
