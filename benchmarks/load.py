@@ -11,9 +11,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+from sqlalchemy import select
+
+from forecaster.store.artifacts import load_artifact
+from forecaster.store.champions import all_champions, crown
+from forecaster.store.database import connect, sqlite_url
+from forecaster.store.schema import artifact
 
 BIN = Path(sys.executable).parent
 SYMBOL = "^GSPC"
@@ -47,15 +54,37 @@ class Served:
 
 
 @contextmanager
-def demo_home() -> Iterator[Path]:
-    """FORECASTER_HOME if it has a database, else a fresh demo's."""
-    home = Path(os.environ.get("FORECASTER_HOME", ".forecaster"))
+def demo_home(model: str) -> Iterator[Path]:
+    """A home where one model of the demo is in charge, with its forecast issued.
+
+    Made of FORECASTER_HOME if a demo was run there, else of a fresh demo's, which takes minutes.
+
+    Arguments:
+        model: Its name in the run; "champion" for whatever the gate put in charge.
+    """
+    given = Path(os.environ.get("FORECASTER_HOME", ".forecaster"))
     with tempfile.TemporaryDirectory() as spare:
-        if not (home / "forecaster.db").exists():
-            home = Path(spare)
+        home = Path(spare) / "home"
         environment = {**os.environ, "FORECASTER_HOME": str(home)}
-        subprocess.run([BIN / "forecaster", "demo", "--json"], env=environment, capture_output=True, check=True)
-        yield home.absolute()
+        if (given / "forecaster.db").exists():
+            shutil.copytree(given, home)
+        else:
+            subprocess.run([BIN / "forecaster", "demo", "--json"], env=environment, capture_output=True, check=True)
+        if model != "champion":
+            _put_in_charge(home, model)
+            subprocess.run([BIN / "forecaster", "forecast", "--json"], env=environment, capture_output=True, check=True)
+        yield home
+
+
+def _put_in_charge(home: Path, model: str) -> None:
+    """The model's first seed, whatever the gate says of it: what is measured is how fast it answers."""
+    store = connect(sqlite_url(home))
+    (champion,) = all_champions(store)
+    with store.connect() as connection:
+        digests = connection.scalars(select(artifact.c.digest).order_by(artifact.c.created_at)).all()
+    digest = next(one for one in digests if load_artifact(store, one).manifest.name == model)
+    crown(store, champion.target, digest, champion, champion.decision, datetime.now(UTC))
+    store.dispose()
 
 
 @contextmanager

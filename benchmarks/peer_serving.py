@@ -1,4 +1,4 @@
-"""Against `mlflow models serve` on the same graph. `python -m benchmarks.peer_serving [--seconds 6] [--rounds 3]`
+"""Against `mlflow models serve` on the same graph. `python -m benchmarks.peer_serving [--model lstm]`
 
 The champion's graph, saved by `mlflow.onnx` and served as MLflow does (one worker, local environment), and our service,
 in turns, wrk beside them with 16 connections. Bounds: the latest forecast at least 10 times MLflow's rate; a forecast
@@ -62,8 +62,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", default="lstm", help='in charge meanwhile; "champion" for the gate\'s own')
     asked = parser.parse_args()
-    with demo_home() as home, tempfile.TemporaryDirectory() as spare:
+    with demo_home(asked.model) as home, tempfile.TemporaryDirectory() as spare:
         folder = Path(spare)
         _, question = own_time(home)
         rows = json.loads(question)["context"]

@@ -23,9 +23,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=1_000_000)
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--model", default="lstm", help='in charge meanwhile; "champion" for the gate\'s own')
     asked = parser.parse_args()
     memory: list[float] = []
-    with demo_home() as home, tempfile.TemporaryDirectory() as spare, started(OURS, "/readyz", service(home)) as ours:
+    with (
+        demo_home(asked.model) as home,
+        tempfile.TemporaryDirectory() as spare,
+        started(OURS, "/readyz", service(home)) as ours,
+    ):
         key = settled(ours, new_key(home))
         script = post(Path(spare), "predict", own_time(home, 10)[1])
         base, done = f"{ours.url}/v1/forecasts/", 0.0
