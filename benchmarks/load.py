@@ -72,7 +72,9 @@ def demo_home(model: str) -> Iterator[Path]:
             subprocess.run([BIN / "forecaster", "demo", "--json"], env=environment, capture_output=True, check=True)
         if model != "champion":
             _put_in_charge(home, model)
-            subprocess.run([BIN / "forecaster", "forecast", "--json"], env=environment, capture_output=True, check=True)
+            subprocess.run(
+                [BIN / "forecaster", "forecast", SYMBOL, "--json"], env=environment, capture_output=True, check=True
+            )
         yield home
 
 

@@ -225,7 +225,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--times", type=float, default=10)
     asked = parser.parse_args()
-    with demo_home() as home:
+    with demo_home("lstm") as home:
         environment = {"HOME": str(home), "RATE_PER_SECOND": "1e9", "BURST": "1000000000"}
         settings = {f"FORECASTER_{name}": value for name, value in environment.items()}
         with started(OURS, "/readyz", settings) as service:
