@@ -58,7 +58,7 @@ def own_time(home: Path, repeats: int = 300) -> tuple[float, str]:
     """Median milliseconds of one forecast by the champion's graph alone; a request for the same."""
     engine = connect(sqlite_url(home))
     (champion,) = all_champions(engine)
-    runtime = Runtime(load_artifact(engine, champion.digest))
+    runtime = Runtime(load_artifact(engine, champion.digest), single=True)
     engine.dispose()
     context = golden_context(runtime.manifest.window)
     times = []

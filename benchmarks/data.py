@@ -28,8 +28,9 @@ from forecaster.errors import ForecasterError
 from forecaster.features import compute
 from forecaster.panel import build_panel
 from forecaster.snapshot import read_snapshot, write_snapshot
-from forecaster.store.database import connect, migrate, sqlite_url
+from forecaster.store.database import connect, sqlite_url
 from forecaster.store.history import read_facts
+from forecaster.store.migrate import migrate
 from forecaster.store.schema import bar
 from forecaster.windows import Windows
 from pipelines.fetch import Fetcher

@@ -38,7 +38,8 @@ from forecaster.artifact import Artifact
 from forecaster.contract import Target, WindowSpec
 from forecaster.store.artifacts import add_artifact
 from forecaster.store.champions import Champion, crown, find_champion
-from forecaster.store.database import connect, migrate, sqlite_url
+from forecaster.store.database import connect, sqlite_url
+from forecaster.store.migrate import migrate
 from pipelines.config import RunConfig, demo_path, load_config
 from pipelines.fetch import Fetcher
 from pipelines.issue import issue

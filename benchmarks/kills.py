@@ -133,7 +133,7 @@ def judge(name: str, urls: Iterator[str], folder: Path, kills: int, data: str, r
 
 def complete_schema(url: str) -> None:
     """Migrate beforehand, so that a kill falls into the fetch."""
-    from forecaster.store.database import migrate
+    from forecaster.store.migrate import migrate
 
     engine = connect(url)
     migrate(engine)

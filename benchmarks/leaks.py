@@ -23,8 +23,9 @@ from forecaster.facts import Facts
 from forecaster.features import FEATURES
 from forecaster.leaks import Dated, View, find_leaks, sessions_of, spread_origins
 from forecaster.panel import Panel, build_panel
-from forecaster.store.database import connect, migrate, sqlite_url
+from forecaster.store.database import connect, sqlite_url
 from forecaster.store.history import read_facts
+from forecaster.store.migrate import migrate
 from pipelines.config import DataConfig, RunConfig, demo_path, load_config
 from pipelines.fetch import Fetcher
 from pipelines.snapshot import calendar_of

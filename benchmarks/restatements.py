@@ -33,8 +33,9 @@ from forecaster.features import compute
 from forecaster.panel import Panel, build_panel
 from forecaster.runtime import Runtime
 from forecaster.sessions import Calendar
-from forecaster.store.database import connect, migrate, sqlite_url
+from forecaster.store.database import connect, sqlite_url
 from forecaster.store.history import read_facts
+from forecaster.store.migrate import migrate
 from forecaster.training.config import TrainingConfig
 from forecaster.training.export import Provenance, export
 from forecaster.training.fit import Task, fit

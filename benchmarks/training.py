@@ -34,8 +34,9 @@ from forecaster.families.base import Network, Spec
 from forecaster.families.lstm import LstmFamily
 from forecaster.features import compute
 from forecaster.panel import build_panel
-from forecaster.store.database import connect, migrate, sqlite_url
+from forecaster.store.database import connect, sqlite_url
 from forecaster.store.history import read_facts
+from forecaster.store.migrate import migrate
 from forecaster.training.batches import Epochs, Table
 from forecaster.training.config import TrainingConfig
 from forecaster.training.fit import fit

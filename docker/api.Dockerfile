@@ -9,9 +9,9 @@ WORKDIR /src
 COPY constraints.txt ./
 # What serving/ and the rooms of forecaster/ it stands on import; tests/test_compose.py compares the two.
 RUN pip install -c constraints.txt \
-    alembic \
     fastapi \
     httptools \
+    jiter \
     numpy \
     onnxruntime \
     plotly \

@@ -21,6 +21,8 @@ from forecaster.components import Component
 from forecaster.contract import Frozen, Target, WindowSpec
 from forecaster.errors import ArtifactCorrupt
 
+AXES = ("batch", "length")
+"""What a graph calls the free axes of its input [B, L, C]."""
 GOLDEN_TOLERANCE = 1e-5
 """Largest |difference| / (1 + |quantile|) between the golden forecast and what a loaded graph answers."""
 

@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from forecaster.artifact import GOLDEN_TOLERANCE, Artifact, Manifest, golden_context
+from forecaster.artifact import AXES, GOLDEN_TOLERANCE, Artifact, Manifest, golden_context
 from forecaster.components import width
 from forecaster.contract import LEVELS, Floats
 from forecaster.errors import ArtifactCorrupt, ContractMismatch, OutputInvalid
@@ -18,18 +18,24 @@ _FILES = "session.model_external_initializers_file_folder_path"
 class Runtime:
     """A loaded artifact: contract checked, golden forecast reproduced.
 
+    Arguments:
+        single: It is only ever asked about one context of the window's length. What depends on the shape is then
+            worked out once: the same numbers, in half the time for a small network.
+
     Raises:
         ArtifactCorrupt: The graph does not load, or does not answer the golden forecast.
         ContractMismatch: Inputs, outputs or quantile levels are not those of the contract.
     """
 
-    def __init__(self, artifact: Artifact) -> None:
+    def __init__(self, artifact: Artifact, single: bool = False) -> None:
         self.digest = artifact.digest
         self.manifest: Manifest = artifact.manifest
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        for axis, size in zip(AXES, (1, self.manifest.window.context), strict=True) if single else ():
+            options.add_free_dimension_override_by_name(axis, size)
         # Else a graph may take numbers from files below the working directory, which no digest names.
         options.add_session_config_entry(_FILES, os.devnull)
         try:

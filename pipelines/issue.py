@@ -80,7 +80,7 @@ def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issu
     if gone is not None:
         raise Delisted(symbol, str(gone.stale_since))
     champion = require_champion(engine, target.key)
-    runtime = Runtime(load_artifact(engine, champion.digest))
+    runtime = Runtime(load_artifact(engine, champion.digest), single=True)
     window = runtime.manifest.window
     if runtime.manifest.features != config.features.digest:
         raise ConfigError("[features] modules", "they changed since the champion was trained; train and promote again")
@@ -124,7 +124,7 @@ def _entries(
 def _walk(engine: Engine, champion: Champion, context: NDArray[np.float32]) -> Floats | None:
     """Quantiles [H, Q] of the random walk that the promotion names; None where it is from before it named one."""
     digest = champion.decision.get("walk")
-    return None if digest is None else Runtime(load_artifact(engine, digest)).quantiles(context)[0]
+    return None if digest is None else Runtime(load_artifact(engine, digest), single=True).quantiles(context)[0]
 
 
 def _issued(target: Target, entries: list[Entry], fresh: bool, visit: Visit | None) -> Issued:

@@ -9,8 +9,9 @@ from secrets import token_hex, token_urlsafe
 
 from sqlalchemy import Engine
 
-from forecaster.store.database import connect, migrate
+from forecaster.store.database import connect
 from forecaster.store.keys import Key, Scope, add_key, fingerprint, replace_key
+from forecaster.store.migrate import migrate
 from pipelines.home import Home
 
 

@@ -91,7 +91,7 @@ def replay_one(engine: Engine, features: FeaturesConfig, entries: Sequence[Entry
     """
     off, differs = None, []
     try:
-        runtime = Runtime(load_artifact(engine, entries[0].digest))
+        runtime = Runtime(load_artifact(engine, entries[0].digest), single=True)
         differs += _target(runtime, entries)
         answer = _answer(engine, features, runtime, entries[0].symbol, entries[0].issued_at)
     except ForecasterError as error:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from forecaster.store.database import connect, migrate
+from forecaster.store.database import connect
+from forecaster.store.migrate import migrate
 from forecaster.windows import Spans, Windows, walk
 from pipelines.config import RunConfig
 from pipelines.home import Home

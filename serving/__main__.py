@@ -17,7 +17,6 @@ def main() -> None:
     parser.add_argument("--open", action="store_true", help="let other machines in though no key is required")
     asked = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it has two lines to say at every look at the store
     try:
         serve(Settings(), asked.host, asked.port, asked.open)
     except ForecasterError as error:

@@ -180,14 +180,14 @@ class ChampionEngine:
                 yield one.walk or one.runtime
 
     def _load(self, digest: str) -> Runtime:
-        return Runtime(load_artifact(self.store, digest))
+        return Runtime(load_artifact(self.store, digest), single=True)
 
     def _restore(self, copy: Path) -> None:
         digest = copy.name
         try:
             champion = self._shelf.champion(copy)
             digest = champion.digest
-            loaded = Loaded.check(champion, lambda named: Runtime(self._shelf.artifact(copy, named)))
+            loaded = Loaded.check(champion, lambda named: Runtime(self._shelf.artifact(copy, named), single=True))
         except Exception as error:  # as above: the others still answer
             self._refuse(copy.parent.name, digest, error)
             return

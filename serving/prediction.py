@@ -96,7 +96,7 @@ def _prices(target: Target, close: float, ahead: Floats) -> Floats:
 def _context(window: WindowSpec, rows: Sequence[Sequence[float]]) -> NDArray[np.float32]:
     """The last L rows as a model sees them [1, L, C]; who the series is, it is not told."""
     count = len(window.features)
-    if len(rows) < window.context or {len(row) for row in rows} != {count}:
+    if len(rows) < window.context or set(map(len, rows)) != {count}:
         named = ", ".join(window.features)
         raise refused(f"expected at least {window.context} rows, each of {count} numbers: {named}", "context")
     context = np.zeros((1, window.context, len(window.channels)), dtype=np.float32)

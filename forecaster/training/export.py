@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from forecaster.artifact import Artifact, Manifest, code_digest, golden_context
+from forecaster.artifact import AXES, Artifact, Manifest, code_digest, golden_context
 from forecaster.contract import LEVELS, Target
 from forecaster.errors import ContractMismatch
 from forecaster.families import AnyFamily
@@ -32,7 +32,7 @@ def to_onnx(model: Model, context: torch.Tensor) -> bytes:
     operators, and writes one self-contained file.
     """
     outputs = ["quantiles", "parameters"] if model.density else ["quantiles"]
-    free = {"context": {0: "batch", 1: "length"}} | {name: {0: "batch"} for name in outputs}
+    free = {"context": dict(enumerate(AXES))} | {name: {0: AXES[0]} for name in outputs}
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # It announces its retirement, and doubts that a free batch axis holds for RNNs; `parity` proves it does.

@@ -8,8 +8,9 @@ from small_market import Market, made_up
 
 from forecaster.calendars import trading_calendar
 from forecaster.contract import Target, WindowSpec
-from forecaster.store.database import connect, migrate, sqlite_url
+from forecaster.store.database import connect, sqlite_url
 from forecaster.store.history import read_facts
+from forecaster.store.migrate import migrate
 from pipelines.fetch import Fetcher
 from pipelines.sources.sample import Sample
 

@@ -32,6 +32,16 @@ def test_a_row_is_answered_alike_in_any_batch(count):
     assert (runtime.quantiles(CONTEXTS[:count]) == runtime.quantiles(CONTEXTS)[:count]).all()
 
 
+@pytest.mark.parametrize("batch", [1, 64])
+def test_one_that_is_only_ever_asked_about_one_context_answers_the_same_bits(batch):
+    any_number, single = Runtime(small_artifact()), Runtime(small_artifact(), single=True)
+    for start in range(0, 64, batch):
+        alike = any_number.quantiles(CONTEXTS[start : start + batch])
+        assert (alike == np.concatenate([single.quantiles(row[None]) for row in CONTEXTS[start : start + batch]])).all()
+    with pytest.raises(ContractMismatch, match="takes"):
+        single.quantiles(CONTEXTS[:2])
+
+
 def test_an_artifact_is_never_loaded_when_its_graph_is_garbage():
     with pytest.raises(ArtifactCorrupt, match="does not load"):
         Runtime(sealed(b"garbage"))

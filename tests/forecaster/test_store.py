@@ -32,7 +32,7 @@ from forecaster.store.artifacts import (
 )
 from forecaster.store.challenges import Challenge, add_challenge, add_looks, challenges, count_recipes
 from forecaster.store.champions import Champion, all_champions, crown, find_champion, require_champion
-from forecaster.store.database import migrate, require_current
+from forecaster.store.database import require_current
 from forecaster.store.history import (
     Instrument,
     Rejected,
@@ -45,6 +45,7 @@ from forecaster.store.history import (
     observations_of,
 )
 from forecaster.store.ledger import Entry, add_entries, issued, latest
+from forecaster.store.migrate import migrate
 from forecaster.store.schema import api_key, metadata, venue_session
 from forecaster.store.scores import Score, add_scores, track
 from forecaster.store.tunings import Tuning, add_tuning

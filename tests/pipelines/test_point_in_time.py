@@ -35,8 +35,9 @@ from forecaster.facts import Facts
 from forecaster.features import FEATURES, compute
 from forecaster.panel import Panel, build_panel
 from forecaster.sessions import Calendar
-from forecaster.store.database import connect, migrate, sqlite_url
+from forecaster.store.database import connect, sqlite_url
 from forecaster.store.history import read_facts
+from forecaster.store.migrate import migrate
 from forecaster.store.schema import bar
 from forecaster.worlds import Change, another_world
 from pipelines.fetch import Fetched, Fetcher

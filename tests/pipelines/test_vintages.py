@@ -18,8 +18,9 @@ from forecaster.families.base import Spec
 from forecaster.panel import build_panel
 from forecaster.snapshot import read_snapshot
 from forecaster.store.artifacts import Run
-from forecaster.store.database import connect, migrate, sqlite_url
+from forecaster.store.database import connect, sqlite_url
 from forecaster.store.history import read_facts
+from forecaster.store.migrate import migrate
 from forecaster.store.schema import bar, observation, quarantine
 from forecaster.training.export import Provenance, export
 from forecaster.training.fit import Task, fit

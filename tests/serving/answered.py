@@ -10,7 +10,7 @@ from traded import WINDOW, bars, keep, trade
 
 from forecaster.artifact import Artifact
 from forecaster.store.challenges import Challenge, add_challenge
-from forecaster.store.database import migrate
+from forecaster.store.migrate import migrate
 from forecaster.store.schema import metadata
 
 TARGET = "^IXIC-return-5"

@@ -14,9 +14,10 @@ from forecaster.artifact import Artifact, Manifest, golden_context
 from forecaster.contract import LEVELS, Target, WindowSpec
 from forecaster.store.artifacts import add_artifact
 from forecaster.store.champions import Champion, crown, find_champion
-from forecaster.store.database import connect, migrate, sqlite_url
+from forecaster.store.database import connect, sqlite_url
 from forecaster.store.history import Instrument, add_instrument
 from forecaster.store.ledger import Entry, add_entries
+from forecaster.store.migrate import migrate
 
 NOW = datetime(2018, 12, 29, 12, tzinfo=UTC)
 ORIGIN = date(2018, 12, 28)

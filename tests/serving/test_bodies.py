@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Service
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from in_process import Service
 from small_store import NOW, SmallStore
 from traded import keep, model, trade
 

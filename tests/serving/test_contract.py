@@ -9,10 +9,10 @@ import jsonschema_rs
 import pytest
 import schemathesis
 from answered import TARGET, answered_store
-from conftest import Service
 from fastapi import Depends, FastAPI, Response
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
+from in_process import Service
 from pydantic import BaseModel
 from schemathesis.engine import events, from_schema
 from small_store import NOW, SmallStore

@@ -26,9 +26,9 @@ from urllib.parse import unquote
 
 import pytest
 from answered import answered_store, copy_store
-from conftest import Service
 from fastapi import FastAPI, Request, Response
 from hostile import MARK, Asked, Routes, hostile, rude
+from in_process import Service
 from live import free_port
 from small_store import NOW, SmallStore
 from sqlalchemy import Engine, text
