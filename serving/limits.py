@@ -49,21 +49,22 @@ class Buckets:
 
 
 class Slots:
-    """Blocking work in threads, so much at once; the rest waits in order, so many, and is turned away beyond that."""
+    """Work, so much at once; the rest waits in order, so many, and is turned away beyond that."""
 
     def __init__(self, concurrency: int, queue: int, deadline_seconds: float, metrics: Metrics) -> None:
         self._free = concurrency
         self._queue = queue
         self._deadline = deadline_seconds
         self._metrics = metrics
+        self._here = 0
         self._places: deque[asyncio.Future[None]] = deque()
         self._threads = ThreadPoolExecutor(concurrency, "slot")
-        metrics.watch_slots(lambda: concurrency - self._free, lambda: len(self._places))
+        metrics.watch_slots(lambda: concurrency - self._free, lambda: len(self._places) + self._here)
 
     async def run(
         self, request: Request, work: Callable[Asked, Answer], *args: Asked.args, **kwargs: Asked.kwargs
     ) -> Answer:
-        """What the work returns or raises.
+        """What the work returns or raises: in a thread, for what blocks or takes long.
 
         A thread cannot be stopped: its slot is free when it ends, though its caller went away or was told to.
 
@@ -85,14 +86,30 @@ class Slots:
             raise self._late()
         return running.result()
 
+    async def run_here(self, work: Callable[Asked, Answer], *args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
+        """What the work returns or raises: on the event loop, for what takes less time than handing it to a thread.
+
+        All that came at once are counted before the first of them is done: that is how many wait.
+
+        Raises:
+            Overloaded: Too many wait already.
+        """
+        if self._here > self._queue:
+            raise self._overloaded()
+        self._here += 1
+        try:
+            await asyncio.sleep(0)
+            return work(*args, **kwargs)
+        finally:
+            self._here -= 1
+
     def close(self) -> None:
         """Take no more work; what runs is not waited for."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _wait_for_a_slot(self, request: Request, until: float) -> None:
         if len(self._places) >= self._queue:
-            self._metrics.refuse("overload")
-            raise Overloaded(_RETRY_SECONDS)
+            raise self._overloaded()
         loop = asyncio.get_running_loop()
         place: asyncio.Future[None] = loop.create_future()
         self._places.append(place)
@@ -120,6 +137,10 @@ class Slots:
             self._places.popleft().set_result(None)
         else:
             self._free += 1
+
+    def _overloaded(self) -> Overloaded:
+        self._metrics.refuse("overload")
+        return Overloaded(_RETRY_SECONDS)
 
     def _late(self) -> DeadlineExceeded:
         self._metrics.refuse("deadline")

@@ -70,6 +70,8 @@ async def prediction(request: Request, asked: Rows) -> Response:
     engine: ChampionEngine = request.app.state.engine
     loaded = engine.in_charge(target=asked.target)
     runs: Slots = request.app.state.runs
+    if loaded.quick and asked.paths is None:
+        return _json(await runs.run_here(_predicted, loaded, asked))
     return _json(await runs.run(request, _predicted, loaded, asked))
 
 

@@ -236,3 +236,34 @@ def test_a_cancelled_request_gives_its_place_up(turns):
         await settle()
 
     assert state(in_slots(test, concurrency=1)) == (0, 0)
+
+
+def test_quick_work_is_done_on_the_loop_and_no_more_of_it_waits_than_may():
+    async def test(slots: Slots) -> None:
+        asked = [asyncio.ensure_future(slots.run_here(threading.get_ident)) for _ in range(50)]
+        await asyncio.sleep(0)
+        assert state(metrics) == (0, 4)
+        done = await asyncio.gather(*asked, return_exceptions=True)
+        assert done[:4] == [threading.get_ident()] * 4
+        assert {type(one) for one in done[4:]} == {Overloaded}
+        assert await slots.run_here(int) == 0  # as before
+
+    metrics = Metrics()
+    in_slots(test, queue=3, metrics=metrics)
+    assert refused(metrics, "overload") == 46
+    assert state(metrics) == (0, 0)
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_quick_work_that_fails_or_is_not_wanted_any_more_gives_its_place_up(leaves):
+    async def test(slots: Slots) -> None:
+        for _ in range(5):
+            asked = asyncio.ensure_future(slots.run_here(lambda: 1 // 0))
+            await asyncio.sleep(0)
+            if leaves:
+                asked.cancel()
+            with pytest.raises(asyncio.CancelledError if leaves else ZeroDivisionError):
+                await asked
+        assert await slots.run_here(int) == 0
+
+    assert state(in_slots(test, queue=0)) == (0, 0)

@@ -252,11 +252,23 @@ def test_what_is_answered_is_plain_json(ask):
         assert (np.diff(prices) >= 0).all()
 
 
-def test_it_takes_a_turn_among_the_runs_and_not_among_those_who_read(store, service):
+@pytest.mark.parametrize(("least_seconds", "paths"), [(0, None), (1, {"count": 1, "seed": 0})])
+def test_what_takes_long_takes_a_turn_among_the_runs_and_not_among_those_who_read(
+    store, service, monkeypatch, least_seconds, paths
+):
+    monkeypatch.setattr("serving.engine._QUICK", least_seconds)  # nothing is quick, then everything but paths
     store.promote(model())
     with service() as started:
-        question = {"context": ROWS, "close": 1.0}
+        question = {"context": ROWS, "close": 1.0, "paths": paths}
         started.app.state.slots.close()
         assert started.send("POST", PATH, json=question).status_code == 200
         started.app.state.runs.close()
         assert started.send("POST", PATH, json=question).status_code == 500
+
+
+def test_a_quick_model_answers_without_a_thread(store, service, monkeypatch):
+    monkeypatch.setattr("serving.engine._QUICK", 1)
+    store.promote(model())
+    with service() as started:
+        started.app.state.runs.close()
+        assert started.send("POST", PATH, json={"context": ROWS, "close": 1.0}).status_code == 200
