@@ -337,7 +337,7 @@ def serve(
     from serving.settings import Settings
 
     basicConfig(level=INFO, format="%(levelname)s %(name)s %(message)s")
-    run_server(Settings(home=home, database_url=database or None), host, port, anyone)
+    run_server(Settings.read(home=home, database_url=database or None), host, port, anyone)
 
 
 @app.command()

@@ -1,12 +1,11 @@
 """`python -m serving`: the service on its own, without the command line's dependencies."""
 
+import gc
 import logging
 import sys
 from argparse import ArgumentParser
 
-from forecaster.errors import ForecasterError
-from serving.server import serve
-from serving.settings import Settings
+_PORTS = range(1, 65536)
 
 
 def main() -> None:
@@ -16,9 +15,16 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000, help="port to listen on")
     parser.add_argument("--open", action="store_true", help="let other machines in though no key is required")
     asked = parser.parse_args()
+    if asked.port not in _PORTS:
+        parser.error(f"argument --port: {asked.port} is no port; choose one from 1 to 65535")
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    gc.disable()  # while modules are loaded nothing becomes garbage; `Server.startup` enables it again
+    from forecaster.errors import ForecasterError
+    from serving.server import serve
+    from serving.settings import Settings
+
     try:
-        serve(Settings(), asked.host, asked.port, asked.open)
+        serve(Settings.read(), asked.host, asked.port, asked.open)
     except ForecasterError as error:
         sys.exit(f"serving: {error}")
 

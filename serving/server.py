@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import gc
 import ipaddress
 import logging
 import math
@@ -71,6 +72,12 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._door: Door = app.state.door
         self._drain_seconds = settings.drain_seconds
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen; what is loaded by then stays for good, and the collector of garbage is spared looking through it."""
+        await super().startup(sockets)
+        gc.freeze()
+        gc.enable()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Say that it stops, let nobody in, wait until those inside have left, stop."""

@@ -2,10 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from forecaster.errors import ConfigError
 from forecaster.store.database import sqlite_url
 
 
@@ -36,6 +38,19 @@ class Settings(BaseSettings):
     """Longest that a caller waits for one of them, its turn included."""
     drain_seconds: float = Field(default=5, ge=0)
     """How long open connections may finish after SIGTERM."""
+
+    @classmethod
+    def read(cls, **given: Any) -> Self:
+        """What is given, and the rest from the environment.
+
+        Raises:
+            ConfigError: A variable does not hold; it is named.
+        """
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise ConfigError(f"FORECASTER_{first['loc'][0]}".upper(), first["msg"]) from error
 
     @property
     def store_url(self) -> str:

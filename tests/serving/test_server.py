@@ -123,6 +123,16 @@ def test_other_machines_are_not_let_in_without_a_key(tmp_path, host):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "says"),
+    [("burst", "-1", "greater than or equal to 1"), ("require_key", "maybe", "boolean"), ("queue", "x", "integer")],
+)
+def test_a_setting_that_does_not_hold_is_named(monkeypatch, setting, value, says):
+    monkeypatch.setenv(f"FORECASTER_{setting.upper()}", value)
+    with pytest.raises(ConfigError, match=f"FORECASTER_{setting.upper()}: .*{says}"):
+        Settings.read()
+
+
 def test_they_are_where_that_is_meant(store):
     store.promote(small_artifact())
     with Live(store.home, "--host", "0.0.0.0", "--open") as live:  # noqa: S104
