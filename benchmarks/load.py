@@ -21,6 +21,7 @@ from forecaster.store.artifacts import load_artifact
 from forecaster.store.champions import all_champions, crown
 from forecaster.store.database import connect, sqlite_url
 from forecaster.store.schema import artifact
+from pipelines.config import demo_path
 
 BIN = Path(sys.executable).parent
 SYMBOL = "^GSPC"
@@ -57,25 +58,31 @@ class Served:
 def demo_home(model: str) -> Iterator[Path]:
     """A home where one model of the demo is in charge, with its forecast issued.
 
-    Made of FORECASTER_HOME if a demo was run there, else of a fresh demo's, which takes minutes.
+    It begins as a copy of FORECASTER_HOME if a demo was run there, else as a fresh demo with this model and the random
+    walk only.
 
     Arguments:
-        model: Its name in the run; "champion" for whatever the gate put in charge.
+        model: Its name in the run; "champion" for whatever the gate of the whole demo put in charge.
     """
     given = Path(os.environ.get("FORECASTER_HOME", ".forecaster"))
     with tempfile.TemporaryDirectory() as spare:
-        home = Path(spare) / "home"
-        environment = {**os.environ, "FORECASTER_HOME": str(home)}
+        home, run = Path(spare) / "home", Path(spare) / "run.toml"
+        facts, *models = demo_path().read_text("utf-8").split("\n[[models]]\n")
+        kept = [one for one in models if model == "champion" or f'name = "{model}"' in one or 'name = "naive"' in one]
+        run.write_text("\n[[models]]\n".join([facts, *kept]), "utf-8")
         if (given / "forecaster.db").exists():
             shutil.copytree(given, home)
         else:
-            subprocess.run([BIN / "forecaster", "demo", "--json"], env=environment, capture_output=True, check=True)
+            _verb(home, run, "demo")
         if model != "champion":
             _put_in_charge(home, model)
-            subprocess.run(
-                [BIN / "forecaster", "forecast", SYMBOL, "--json"], env=environment, capture_output=True, check=True
-            )
+            _verb(home, run, "forecast", SYMBOL)
         yield home
+
+
+def _verb(home: Path, run: Path, *words: str) -> None:
+    command = [BIN / "forecaster", *words, "--json", "--home", home, "--run", run]
+    subprocess.run(command, capture_output=True, check=True)
 
 
 def _put_in_charge(home: Path, model: str) -> None:

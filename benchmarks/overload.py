@@ -11,7 +11,7 @@ are asked for, at a fixed rate, whoever has been answered or not. Bounds, all wi
 - 5 s after the last request it answers within twice the unloaded median.
 
 Then callers who leave before they are answered, and callers who do not read: their slots are free again at once, as
-/metrics says. Uses the home of FORECASTER_HOME if it has a database, else a fresh demo's. Exits 0 where all holds.
+/metrics says. The demo's LSTM is in charge. Exits 0 where all holds.
 """
 
 import argparse
