@@ -107,13 +107,13 @@ def test_the_service_answers_the_same(story):
     home = story.made.home.root
     app = create_app(Settings(home=home, refresh_seconds=3600), clock=lambda: NOW)
 
-    async def ask(path: str) -> httpx.Response:
+    async def ask(*paths: str) -> list[httpx.Response]:
         async with app.router.lifespan_context(app):
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)
             async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-                return await client.get(path)
+                return [await client.get(path) for path in paths]
 
-    said = asyncio.run(ask("/v1/forecasts/LOAD"))
+    said, told = asyncio.run(ask("/v1/forecasts/LOAD", "/v1/models/champion"))
     assert said.status_code == 200, said.text
     forecast: dict[str, Any] = said.json()
     assert forecast["target"] == "LOAD-level-2"
@@ -121,7 +121,7 @@ def test_the_service_answers_the_same(story):
     steps = forecast["steps"]
     assert [step["session"] for step in steps] == story.issued.sessions
     np.testing.assert_allclose([step["price_quantiles"] for step in steps], story.issued.price_quantiles)
-    champion = asyncio.run(ask("/v1/models/champion")).json()
+    champion = told.json()
     assert (champion["symbols"], champion["channels"]) == (["LOAD"], ["change"])
 
 
