@@ -37,9 +37,9 @@ def main() -> int:
         while done < asked.requests:
             step = 0.0
             while step < asked.requests / asked.steps:
-                loads = [(wrk(base + SYMBOL, 16, 5, key), 5.0)]
-                loads += [(wrk(base + other, 16, 0.5, key), 0.5) for other in OTHERS]
-                loads += [(wrk(f"{ours.url}/v1/predict", 4, 0.5, key, script), 0.5)]
+                loads = [(wrk(base + SYMBOL, 16, 8, key), 8)]
+                loads += [(wrk(base + other, 16, 1, key), 1) for other in OTHERS]
+                loads += [(wrk(f"{ours.url}/v1/predict", 4, 1, key, script), 1)]
                 step += sum(load.rate * seconds for load, seconds in loads)
             done += step
             memory.append(ours.megabytes())
