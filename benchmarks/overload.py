@@ -35,6 +35,7 @@ GROWTH, LATE_GROWTH = 50.0, 5.0
 USED, QUEUES, PROBE_SECONDS = 0.5, 2.0, 1.0
 RECOVERY, SLOWER, FEW = 5.0, 2.0, 5
 CROWD = 200
+MUTE, ASKED = 6, 60
 PROBES = ("/healthz", "/readyz", f"/v1/forecasts/{SYMBOL}")
 
 
@@ -155,20 +156,23 @@ class Overload:
         self._say(made <= CROWD // 10 and took < RECOVERY, f"{told}; all slots free after {took:.1f} s")
 
     async def _unread(self) -> None:
-        """Callers who ask for much, again and again, and read none of it."""
+        """Callers who ask for much, more than buffers hold, and read none of it: then nothing is worked on any more."""
         begin, bars = self._service.megabytes(), Request.to(f"{self._service.url}/v1/bars/{SYMBOL}?limit=2000")
         ends = []
-        for _ in range(CROWD):
+        for _ in range(MUTE):
             end = socket.create_connection((bars.host, bars.port))
             end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            end.sendall(bars.raw * 10)
+            end.sendall(bars.raw * ASKED)
             ends.append(end)
         took = await self._idle()
         crowd = Crowd()
         reply = await crowd.ask(self._demand)
         grown = self._service.megabytes() - begin
-        good = reply.status == 200 and took < RECOVERY and grown < GROWTH
-        self._say(good, f"{CROWD} who do not read hold no slot after {took:.1f} s, and {grown:+.1f} MB ({GROWTH:.0f})")
+        good = reply.status == 200 and took < 4 * RECOVERY and grown < GROWTH
+        told = (
+            f"{MUTE} who ask {ASKED} times and do not read hold no slot after {took:.1f} s (at most {4 * RECOVERY:.0f})"
+        )
+        self._say(good, f"{told}, and {grown:+.1f} MB ({GROWTH:.0f})")
         crowd.leave()
         for end in ends:
             end.close()
