@@ -93,7 +93,9 @@ class Door:
             await self._app(scope, receive, send)
             return
         began = perf_counter()
-        status = 0
+        status, method = 0, scope["method"]
+        if method == "HEAD":  # the routes need not know: the server sends no body
+            scope = {**scope, "method": "GET"}
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -114,7 +116,7 @@ class Door:
                 log.error("%s in the door\n%s", problems.INTERNAL.slug, problems.lines(error))
                 await problems.answer(problems.INTERNAL)(scope, receive, answer)
         finally:
-            self._metrics.count(self.template(scope), scope["method"], status or _BROKEN, perf_counter() - began)
+            self._metrics.count(self.template(scope), method, status or _BROKEN, perf_counter() - began)
 
     def _refuse(self, scope: Scope) -> Response | None:
         """The answer to a request that does not get in."""

@@ -87,19 +87,19 @@ def _assets() -> Mapping[str, Asset]:
 _ASSETS = _assets()
 
 
-@router.api_route("/", methods=["GET", "HEAD"])
+@router.get("/")
 def page(request: Request) -> Response:
     """The page."""
     return _ASSETS["index.html"].answer(request)
 
 
-@router.api_route("/docs", methods=["GET", "HEAD"])
+@router.get("/docs")
 def operations(request: Request) -> Response:
     """What can be asked, for people; `/openapi.json` is for programs."""
     return _ASSETS["docs.html"].answer(request)
 
 
-@router.api_route("/page/{name}", methods=["GET", "HEAD"])
+@router.get("/page/{name}")
 def file(name: str, request: Request) -> Response:
     """A file of the page, by a name that is compared and never becomes a path."""
     if name not in _ASSETS:

@@ -123,6 +123,22 @@ def test_other_machines_are_not_let_in_without_a_key(tmp_path, host):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_head_is_get_without_its_body(store):
+    store.issue(store.promote(small_artifact()))
+    with Live(store.home) as live:
+        heads = []
+        for method in ("GET", "HEAD"):
+            connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=20)
+            connection.request(method, FORECAST)
+            answer = connection.getresponse()
+            kept = {name: value for name, value in answer.getheaders() if name != "date"}
+            heads.append((answer.status, kept))
+            assert bool(answer.read()) == (method == "GET")
+            connection.close()
+    assert heads[0] == heads[1]
+    assert heads[0][0] == 200
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "says"),
     [("burst", "-1", "greater than or equal to 1"), ("require_key", "maybe", "boolean"), ("queue", "x", "integer")],
