@@ -86,12 +86,13 @@ def _verb(home: Path, run: Path, *words: str) -> None:
 
 
 def _put_in_charge(home: Path, model: str) -> None:
-    """The model's first seed, whatever the gate says of it: what is measured is how fast it answers."""
+    """A single seed of the model and not its pool, whatever the gate says of it: what is measured is how fast it answers."""
     store = connect(sqlite_url(home))
     (champion,) = all_champions(store)
     with store.connect() as connection:
         digests = connection.scalars(select(artifact.c.digest).order_by(artifact.c.created_at)).all()
-    digest = next(one for one in digests if load_artifact(store, one).manifest.name == model)
+    manifests = {one: load_artifact(store, one).manifest for one in digests}
+    digest = next(one for one, made in manifests.items() if made.name == model and not made.made_from)
     crown(store, champion.target, digest, champion, champion.decision, datetime.now(UTC))
     store.dispose()
 
