@@ -86,7 +86,7 @@ def _verb(home: Path, run: Path, *words: str) -> None:
 
 
 def _put_in_charge(home: Path, model: str) -> None:
-    """A single seed of the model and not its pool, whatever the gate says of it: what is measured is how fast it answers."""
+    """A single seed of the model, not its pool, whatever the gate says of it: what is measured is its speed."""
     store = connect(sqlite_url(home))
     (champion,) = all_champions(store)
     with store.connect() as connection:
