@@ -51,6 +51,19 @@ class SplitConfig(Frozen):
     """Sessions from one refit to the next in the test years; None for one fit before them."""
 
 
+class JobsConfig(Frozen):
+    """When jobs run by themselves."""
+
+    delay_minutes: int = Field(15, ge=0)
+    """From a session's cut-off until its run; vendors are not all on time."""
+    retry_minutes: int = Field(15, ge=1)
+    """Until a run is tried again whose bars had not arrived."""
+    refresh_every: int | None = Field(None, ge=1)
+    """Sessions from one refit of the champion's recipe to the next; None for the recipe's own schedule, or 21."""
+    challenge_every: int = Field(63, ge=1)
+    """Sessions from one comparison of all recipes, and the gate, to the next; each spends of the year's errors."""
+
+
 class RunConfig(Frozen):
     """One complete run."""
 
@@ -60,6 +73,7 @@ class RunConfig(Frozen):
     features: FeaturesConfig = FeaturesConfig()
     split: SplitConfig
     training: TrainingConfig = TrainingConfig()
+    jobs: JobsConfig = JobsConfig()
     models: tuple[AnyFamily, ...] = Field(min_length=1)
 
     @field_validator("models", mode="before")

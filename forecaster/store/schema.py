@@ -2,8 +2,8 @@
 
 Instants are UTC. `known_at` is when the world could know a row, `recorded_at` when we wrote it; `assumed` says that
 the first is a rule's word (settled close, ex-date, publication lag), not something that we or an archive saw. A row of
-any table but `instrument` and `champion` is never changed; triggers refuse it for market data, the ledger and the
-promotions, looks and challenges. `champion` is the one pointer, moved by compare-and-set on its version.
+any table but `instrument`, `champion` and `worker` is never changed; triggers refuse it for market data, the ledger,
+promotions, looks, challenges and alarms. `champion` is the one pointer, moved by compare-and-set on its version.
 """
 
 from datetime import UTC, datetime
@@ -249,4 +249,24 @@ api_key = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
+)
+
+worker = Table(
+    "worker",
+    metadata,
+    Column("id", String(64), primary_key=True),  # of a process that carries out jobs
+    Column("beats", Integer, nullable=False),  # counts up while it lives
+)
+
+alarm = Table(
+    "alarm",
+    metadata,
+    Column("target", String(64), primary_key=True),
+    Column("kind", String(16), primary_key=True),  # inputs, scores, coverage or age
+    Column("subject", String(64), primary_key=True),  # a channel, a symbol or a series; empty for the whole target
+    Column("session", Date, primary_key=True),  # at which it was raised
+    Column("statistic", Float(53), nullable=False),
+    Column("threshold", Float(53), nullable=False),  # that the statistic passed
+    Column("says", Text, nullable=False),
+    Column("raised_at", UtcDateTime, nullable=False),
 )

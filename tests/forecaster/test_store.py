@@ -21,6 +21,7 @@ from forecaster.errors import (
     PromotionConflict,
     StoreOutdated,
 )
+from forecaster.store.alarms import Alarm, add_alarms
 from forecaster.store.artifacts import (
     Run,
     add_artifact,
@@ -50,6 +51,7 @@ from forecaster.store.schema import api_key, metadata, venue_session
 from forecaster.store.scores import Score, add_scores, track
 from forecaster.store.tunings import Tuning, add_tuning
 from forecaster.store.visits import Visit, add_visit
+from forecaster.store.workers import beat
 
 NOW = datetime(2020, 6, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
@@ -101,6 +103,8 @@ def filled(store: Engine) -> Champion:
         add_run(connection, Run("k" * 64, FIRST.digest, "run", 1.5), b"tensors", NOW)
         connection.execute(insert(venue_session).values(venue="XNYS", session=NOW.date(), opens=NOW, closes=LATER))
         connection.execute(insert(api_key).values(id="k", hash="h", name="one", scopes=["read"], created_at=NOW))
+    beat(store, "w")
+    add_alarms(store, [Alarm(TARGET, "age", "T", date(2020, 5, 1), 2.0, 1.0, "T is late", NOW)])
     add_tuning(store, Tuning("s" * 64, 1, TARGET, "gru", "gru", "5" * 64, 1, 0, 0, None, {"hidden": 4}), NOW)
     add_looks(store, TARGET, {"r" * 64: "gru"}, date(2020, 1, 2), date(2020, 4, 30), NOW)
     champion = crown(store, TARGET, FIRST.digest, None, DECISION, NOW, CHALLENGE)
@@ -135,7 +139,9 @@ def test_a_store_from_before_weights_were_kept_is_taken_along(empty):
     filled(empty)
     before = counts(empty)
     assert before["weights"] == before["tuning"] == 1
-    lost = dict.fromkeys(("weights", "tuning", "look", "challenge", "score", "venue_session", "api_key"), 0)
+    lost = dict.fromkeys(
+        ("weights", "tuning", "look", "challenge", "score", "venue_session", "api_key", "worker", "alarm"), 0
+    )
     for _ in range(2):
         migrate(empty, "0002")
         assert not {"weights", "tuning"} & set(inspect(empty).get_table_names())
