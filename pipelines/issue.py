@@ -1,8 +1,8 @@
 """Issue: the champion's forecast from the last settled session, written into the ledger once."""
 
 import logging
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,13 @@ from forecaster.errors import ConfigError, Delisted, UnknownSymbol
 from forecaster.features import subjects
 from forecaster.outlook import Outlook
 from forecaster.runtime import Runtime
+from forecaster.sessions import Calendar
 from forecaster.store.artifacts import load_artifact
 from forecaster.store.calendars import keep_calendar
 from forecaster.store.calibrations import state_at
 from forecaster.store.champions import Champion, require_champion
 from forecaster.store.history import find_instrument, read_facts
-from forecaster.store.ledger import Entry, add_entries, issued
+from forecaster.store.ledger import Entry, IssueKind, add_entries, issued
 from forecaster.store.visits import Visit, is_delisted, last_heard, last_visit
 from pipelines.config import RunConfig
 from pipelines.snapshot import calendar_of
@@ -48,6 +49,8 @@ class Issued:
     issued_at: str
     digest: str
     version: int
+    kind: IssueKind
+    """A backfill was made when what it is about could be known."""
     fresh: bool
     """False where it had been issued before."""
     stale_since: str | None
@@ -61,7 +64,8 @@ class Issued:
 def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issued:
     """Issue the champion's forecast of `symbol` from what is known at `now`.
 
-    A forecast from the same origin by the same artifact is issued once: a second call answers what stands.
+    A forecast from the same origin by the same artifact is issued once: a second call answers what stands. It is live
+    where it is made before the first session it is about has closed; later it is a backfill.
 
     Raises:
         UnknownSymbol: The store has never heard of it, or the run is about another symbol.
@@ -70,31 +74,52 @@ def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issu
         MissingSessions: The context has a hole.
         ConfigError: The user's own features are not those it was trained with.
     """
-    target = config.target
-    if target.kind == "return":
-        find_instrument(engine, symbol)
-    if symbol not in target.symbols:
-        raise UnknownSymbol(symbol, target.symbols)
-    visit = last_visit(engine, symbol)
-    gone = is_delisted(engine, symbol)
-    if gone is not None:
-        raise Delisted(symbol, str(gone.stale_since))
-    champion = require_champion(engine, target.key)
+    _require_listed(engine, config.target, symbol)
+    return issue_as_of(engine, config, symbol, require_champion(engine, config.target.key), now, now)
+
+
+def issue_as_of(
+    engine: Engine, config: RunConfig, symbol: str, champion: Champion, known_by: datetime, now: datetime
+) -> Issued:
+    """Issue what a champion says of `symbol` from what could be known by a moment that may be past.
+
+    Arguments:
+        champion: Who was in charge then.
+        now: When it is issued.
+    """
+    target, visit = config.target, last_visit(engine, symbol)
     runtime = Runtime(load_artifact(engine, champion.digest), single=True)
     window = runtime.manifest.window
     if runtime.manifest.features != config.features.digest:
         raise ConfigError("[features] modules", "they changed since the champion was trained; train and promote again")
-    facts = read_facts(engine, now, {symbol, *subjects(window.features, config.features.table, target.symbols)})
+    facts = read_facts(engine, known_by, {symbol, *subjects(window.features, config.features.table, target.symbols)})
     calendar = calendar_of(facts, config, symbol)
     keep_calendar(engine, calendar)  # for the service, which knows sessions from the store alone
-    seen = last_heard(engine, symbol, now)
+    seen = last_heard(engine, symbol, known_by)
     outlook = Outlook.of(facts, calendar, runtime, symbol, config.features.table, seen)
-    state = state_at(engine, target, symbol, champion, outlook.sessions)
+    state = state_at(engine, target, symbol, champion, outlook.sessions, known_by)
     walk = _walk(engine, champion, outlook.context)
-    entries = _entries(symbol, champion, outlook, state, walk, now)
+    kind: IssueKind = "live" if now < _closes(calendar, outlook.ahead[0]) else "backfill"
+    entries = [replace(entry, kind=kind) for entry in _entries(symbol, champion, outlook, state, walk, now)]
     added = add_entries(engine, entries)
-    log.info("issued", extra={"symbol": symbol, "origin": str(outlook.origin), "rows": added})
+    log.info("issued", extra={"symbol": symbol, "origin": str(outlook.origin), "kind": kind, "rows": added})
     return _issued(target, issued(engine, target.key, symbol, outlook.origin, champion.digest), added > 0, visit)
+
+
+def _require_listed(engine: Engine, target: Target, symbol: str) -> None:
+    if target.kind == "return":
+        find_instrument(engine, symbol)
+    if symbol not in target.symbols:
+        raise UnknownSymbol(symbol, target.symbols)
+    gone = is_delisted(engine, symbol)
+    if gone is not None:
+        raise Delisted(symbol, str(gone.stale_since))
+
+
+def _closes(calendar: Calendar, session: np.datetime64) -> datetime:
+    """When a session's price is known."""
+    close: datetime = calendar.closes[np.searchsorted(calendar.sessions, session)].item()
+    return close.replace(tzinfo=UTC)
 
 
 def _entries(
@@ -143,6 +168,7 @@ def _issued(target: Target, entries: list[Entry], fresh: bool, visit: Visit | No
         issued_at=first.issued_at.isoformat(),
         digest=first.digest,
         version=first.version,
+        kind=first.kind,
         fresh=fresh,
         stale_since=None if visit is None or visit.stale_since is None else str(visit.stale_since),
     )

@@ -9,12 +9,13 @@ from functools import cached_property
 from pathlib import Path
 
 from safetensors.numpy import load
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from forecaster.artifact import Artifact
 from forecaster.errors import ConfigError, NotTrained
 from forecaster.families.base import Spec, TrainedFamily
 from forecaster.store.artifacts import Run, add_artifact, add_run, find_run, load_artifact, load_start, load_weights
+from forecaster.store.database import look_then_write
 from forecaster.training.export import Provenance
 from forecaster.training.fit import Task
 from forecaster.windows import Sample, Spans, Windows
@@ -273,9 +274,12 @@ def _record(bench: Bench, job: Job, made: Made, above: Job | None) -> None:
     run_id = _note(bench, job, made, above)
     statement = Statement.of(job.node, bench.snapshot, bench.config).record()
     run = Run(bench.key(job), made.artifact.digest, run_id, made.seconds, statement)
-    with bench.engine.begin() as connection:
+
+    def write(connection: Connection) -> None:
         add_artifact(connection, made.artifact, bench.now)
         add_run(connection, run, made.tensors, bench.now)
+
+    look_then_write(bench.engine, write)
 
 
 def _note(bench: Bench, job: Job, made: Made, above: Job | None) -> str:

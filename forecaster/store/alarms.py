@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
 
-from sqlalchemy import Engine, insert, select, tuple_
+from sqlalchemy import Connection, Engine, insert, select, tuple_
 
-from forecaster.store.database import reading
+from forecaster.store.database import look_then_write, reading
 from forecaster.store.schema import alarm
 
 AlarmKind = Literal["inputs", "scores", "coverage", "age"]
@@ -33,14 +33,17 @@ class Alarm:
 
 def add_alarms(engine: Engine, raised: Sequence[Alarm]) -> int:
     """Write alarms down, each once; how many were new."""
-    with engine.begin() as connection:
+
+    def write(connection: Connection) -> int:
         key = tuple_(alarm.c.target, alarm.c.kind, alarm.c.subject, alarm.c.session)
         asked = [(one.target, one.kind, one.subject, one.session) for one in raised]
         there = {tuple(row) for row in connection.execute(select(*key.clauses).where(key.in_(asked)))}
         new = [one for one, key_of in zip(raised, asked, strict=True) if key_of not in there]
         if new:
             connection.execute(insert(alarm), [vars(one) for one in new])
-    return len(new)
+        return len(new)
+
+    return look_then_write(engine, write)
 
 
 def alarms(engine: Engine, target: str, limit: int | None = None) -> list[Alarm]:

@@ -1,11 +1,16 @@
 """Opening the database, and checking that its schema is the one this code was written for."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from forecaster.errors import StoreOutdated
+
+Written = TypeVar("Written")
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -41,6 +46,19 @@ def _begin_immediate(connection: Connection) -> None:
 def reading(engine: Engine) -> Engine:
     """The same engine for transactions that only read, so that readers never wait for a writer."""
     return engine.execution_options(readonly=True)
+
+
+def look_then_write(engine: Engine, write: Callable[[Connection], Written]) -> Written:
+    """A transaction that writes only what it does not find, done again where another one wrote the same in between.
+
+    On SQLite writers wait for each other. PostgreSQL lets both look first; the second one's insert is then refused.
+    """
+    try:
+        with engine.begin() as connection:
+            return write(connection)
+    except IntegrityError:
+        with engine.begin() as connection:
+            return write(connection)
 
 
 def require_current(engine: Engine) -> None:

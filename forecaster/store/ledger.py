@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Engine, Row, and_, func, insert, select, true
+from sqlalchemy import Connection, Engine, Row, and_, func, insert, select, true
 
-from forecaster.store.database import reading
+from forecaster.store.database import look_then_write, reading
 from forecaster.store.schema import champion, forecast
 
 IssueKind = Literal["live", "backfill"]
@@ -56,12 +56,15 @@ def add_entries(engine: Engine, entries: Sequence[Entry]) -> int:
         & (forecast.c.target == first.target)
         & (forecast.c.digest == first.digest)
     )
-    with engine.begin() as connection:
+
+    def write(connection: Connection) -> int:
         seen = set(connection.scalars(select(forecast.c.horizon).where(mine)))
         new = [vars(entry) for entry in entries if entry.horizon not in seen]
         if new:
             connection.execute(insert(forecast), new)
-    return len(new)
+        return len(new)
+
+    return look_then_write(engine, write)
 
 
 def issued(engine: Engine, target: str, symbol: str, origin: date, digest: str) -> list[Entry]:

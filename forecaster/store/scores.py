@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Row, Select, and_, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, insert, select
 
-from forecaster.store.database import reading
+from forecaster.store.database import look_then_write, reading
 from forecaster.store.ledger import Entry, IssueKind
 from forecaster.store.schema import forecast, score
 
@@ -64,13 +64,16 @@ _RESULT = (
 
 def add_scores(engine: Engine, scores: Sequence[Score]) -> int:
     """Score forecasts once; how many were new."""
-    with engine.begin() as connection:
+
+    def write(connection: Connection) -> int:
         asked = [one.forecast for one in scores]
         there = set(connection.scalars(select(score.c.forecast).where(score.c.forecast.in_(asked))))
         new = [vars(one) for one in scores if one.forecast not in there]
         if new:
             connection.execute(insert(score), new)
-    return len(new)
+        return len(new)
+
+    return look_then_write(engine, write)
 
 
 def unscored(engine: Engine, target: str, until: date) -> list[Matured]:

@@ -13,8 +13,7 @@ from forecaster.store.schema import worker
 def beat(engine: Engine, name: str) -> None:
     """Say that a worker lives."""
     with engine.begin() as connection:
-        mine = worker.c.id == name
-        if not connection.execute(update(worker).where(mine).values(beats=worker.c.beats + 1)).rowcount:
+        if not connection.execute(update(worker).where(worker.c.id == name).values(beats=worker.c.beats + 1)).rowcount:
             connection.execute(insert(worker).values(id=name, beats=1))
 
 
