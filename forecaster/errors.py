@@ -32,6 +32,9 @@
     ├─ SeveralChampions(targets)                a question about one, and there are several
     ├─ NothingBefore(target)                    a rollback, but the first champion is in charge
     ├─ RefreshRefused(name, problem)            a refit of the champion's recipe is not sound
+    ├─ NotebookAway(problem)                    MLflow does not answer
+    ├─ WorkerDied(what)                         a process that trained was killed, again and again
+    ├─ JobFailed(error, problem)                a run of a job ended with an error
     ├─ Overloaded(retry_after_seconds)          so many wait for the service that one more is not let in
     ├─ DeadlineExceeded(seconds)                it took longer than a caller is kept waiting
     └─ PromotionConflict(target)                somebody else promoted in between
@@ -263,6 +266,27 @@ class RefreshRefused(ForecasterError):
         super().__init__(
             f"the refit of {name} was refused, the champion stays: {problem}; look at the data it was trained on"
         )
+
+
+class NotebookAway(ForecasterError):
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"MLflow does not answer ({problem[:100]}); nothing that answers depends on it; retry later")
+
+
+class WorkerDied(ForecasterError):
+    def __init__(self, tries: int) -> None:
+        super().__init__(
+            f"a process that trained was killed {tries} times, perhaps for want of memory; "
+            "retry with fewer --workers, or a smaller [training] batch"
+        )
+
+
+class JobFailed(ForecasterError):
+    """A job's own error, as it was kept: by the name of its class and its line."""
+
+    def __init__(self, error: str, problem: str) -> None:
+        super().__init__(problem)
+        self.error = error
 
 
 class Overloaded(ForecasterError):

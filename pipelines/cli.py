@@ -5,14 +5,13 @@ Exit codes: 0 done, 1 failed with one clear line on stderr, 2 wrong usage.
 
 import os
 from dataclasses import asdict
-from datetime import UTC, datetime
 from logging import INFO, basicConfig
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from forecaster.errors import FetchIncomplete
-from pipelines import admitting, proving
+from pipelines import admitting, proving, working
 from pipelines.failure import end
 from pipelines.options import (
     DEFAULT_HOME,
@@ -23,6 +22,7 @@ from pipelines.options import (
     RunOption,
     TrackingOption,
     WorkersOption,
+    clock,
     open_terminal,
     open_workspace,
 )
@@ -39,6 +39,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(proving.app)
+app.add_typer(working.app)
 app.add_typer(admitting.app, name="key")
 
 
@@ -86,7 +87,7 @@ def fetch(
     terminal = open_terminal(as_json)
     workspace = open_workspace(home, run, database, None)
     data = workspace.config.data
-    fetcher = workspace.fetcher(os.environ, lambda: datetime.now(UTC), full)
+    fetcher = workspace.fetcher(os.environ, clock, full)
     subjects = len(data.symbols) + len(data.series)
     found = terminal.track(
         "fetching",

@@ -23,6 +23,11 @@ class Home:
         return self.database or sqlite_url(self.root)
 
     @property
+    def jobs_url(self) -> str:
+        """Where it is kept what ran: beside the store where that is shared, in a file of its own where it is not."""
+        return self.database or f"sqlite:///{self.root / 'jobs.db'}"
+
+    @property
     def tracking_uri(self) -> str:
         return self.tracking or f"sqlite:///{self.root / 'mlflow.db'}"
 

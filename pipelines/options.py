@@ -16,7 +16,8 @@ HomeOption = Annotated[
     Path, typer.Option("--home", envvar="FORECASTER_HOME", help="Where everything is kept.", show_default=True)
 ]
 RunOption = Annotated[
-    Path | None, typer.Option("--run", help="Run file (TOML); the demo's if left out.", show_default=False)
+    Path | None,
+    typer.Option("--run", envvar="FORECASTER_RUN", help="Run file (TOML); the demo's if left out.", show_default=False),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 DatabaseOption = Annotated[
@@ -32,6 +33,27 @@ WorkersOption = Annotated[
     int | None, typer.Option("--workers", min=1, help="Trainings side by side; one a processor if left out.")
 ]
 DEFAULT_HOME = Path(".forecaster")
+
+
+def clock() -> datetime:
+    """The time; the instant in the file that FORECASTER_CLOCK names, where it names one, to rehearse another day.
+
+    Raises:
+        ConfigError: The file holds no instant with its offset from UTC.
+    """
+    rehearsed = os.environ.get("FORECASTER_CLOCK")
+    if not rehearsed:
+        return datetime.now(UTC)
+    from forecaster.errors import ConfigError
+
+    try:
+        now = datetime.fromisoformat(Path(rehearsed).read_text(encoding="utf-8").strip())
+    except (OSError, ValueError) as error:
+        problem = "holds no instant; write one such as 2018-12-03T22:00:00+00:00, or leave FORECASTER_CLOCK out"
+        raise ConfigError(rehearsed, problem) from error
+    if now.tzinfo is None:
+        raise ConfigError(rehearsed, "an instant without its offset from UTC; leave no doubt and end it with +00:00")
+    return now.astimezone(UTC)
 
 
 def open_home(home: Path, database: str | None, tracking: str | None) -> "Home":
@@ -54,7 +76,7 @@ def open_workspace(
 
     config = load_config(run or demo_path())
     side_by_side = workers or os.cpu_count() or 1
-    return Workspace(open_home(home, database, tracking), config, datetime.now(UTC), recorded_only, side_by_side)
+    return Workspace(open_home(home, database, tracking), config, clock(), recorded_only, side_by_side)
 
 
 def open_terminal(as_json: bool) -> "Terminal":

@@ -100,6 +100,7 @@ def promote(
     key = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
     put = find_challenge(engine, key)
     if put is not None and before is not None:
+        workspace.notebook.log_decision(comparison.key, put.decision)  # it may have been away
         return Promoted(before, load_artifact(engine, before.digest).manifest, put.decision, moved=False)
     evidence = _evidence(workspace, walked, comparison, name, in_charge, progress_bar)
     decision = gate.judge(evidence)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # showing a result must not wake what made it
     from pipelines.issue import Issued
     from pipelines.leaderboard import Row
     from pipelines.look import Explained
+    from pipelines.work.runs import Run
 
 Step = TypeVar("Step")
 
@@ -67,6 +68,18 @@ def _table(title: str, columns: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
+    return table
+
+
+def jobs(runs: "Sequence[Run]") -> Table:
+    """Runs of jobs, as they stand."""
+    table = _table("Jobs", ("job", "session", "asked for", "state", "seconds", "what came of it"))
+    table.columns[-1].justify, table.columns[-1].no_wrap = "left", False
+    for run in runs:
+        job = " ".join(part for part in (run.name.job, run.name.target, run.name.more) if part)
+        took = "" if run.seconds is None else f"{run.seconds:.1f}"
+        asked = run.asked_at.strftime("%Y-%m-%d %H:%M")
+        table.add_row(job, str(run.name.session), asked, run.state, took, run.says)
     return table
 
 

@@ -15,6 +15,8 @@ from typing import Any
 # Before mlflow is imported: this service works without a network and tells nobody that it runs.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # its own 7 take four minutes to say that it is away
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout is for --json
 
 import mlflow
@@ -24,13 +26,16 @@ import onnxruntime
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, Metric, Param
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
 
 from forecaster.artifact import Artifact, golden_context, serialise
 from forecaster.components import width
+from forecaster.errors import NotebookAway
 
 CHAMPION = "champion"
+_MIRRORED = "mirrored"  # tag of a registered model: the digest that its alias was last set to by us
 _LONGEST = 6000  # characters of a parameter, the backend's limit
 
 
@@ -45,6 +50,21 @@ class Entry:
     """Metrics of each single fit, where several are pooled."""
 
 
+@dataclass(frozen=True)
+class Alias:
+    """The alias of the champion."""
+
+    digest: str | None
+    """Of the model it points at; None where there is no alias, empty where that model is none of ours."""
+    mirrored: str | None
+    """Digest that this code last pointed it at."""
+
+    @property
+    def moved(self) -> bool:
+        """Whether somebody else has moved it since."""
+        return self.digest is not None and self.mirrored is not None and self.digest != self.mirrored
+
+
 class Notebook:
     """An MLflow experiment and registry for one target."""
 
@@ -52,13 +72,19 @@ class Notebook:
         """Arguments:
         uri: Tracking URI; a local database is made where there is none.
         files: Where figures and models go when the URI is a local database; a server has its own place.
+
+        Raises:
+            NotebookAway: MLflow does not answer.
         """
         for chatty in ("alembic", "mlflow", "mlflow.store.db.utils"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
         self._uri, self._client = uri, MlflowClient(uri)
-        found = self._client.get_experiment_by_name(experiment)
         location = files.absolute().as_uri() if uri.startswith("sqlite:") else None
-        self._experiment = found.experiment_id if found else self._client.create_experiment(experiment, location)
+        try:
+            found = self._client.get_experiment_by_name(experiment)
+            self._experiment = found.experiment_id if found else self._client.create_experiment(experiment, location)
+        except MlflowException as error:
+            raise NotebookAway(type(error.__cause__ or error).__name__) from error
 
     def open(self, key: str, name: str, parent: str | None = None) -> str:
         """The run of a training, made where there is none yet; its id.
@@ -230,6 +256,26 @@ class Notebook:
                 target, model.model_uri, run_id, tags=tags, model_id=model.model_id
             )
         self._client.set_registered_model_alias(target, CHAMPION, mine.version)
+        self._client.set_registered_model_tag(target, _MIRRORED, digest)
+
+    def alias(self, target: str) -> Alias:
+        """Where the alias points, and where this code last pointed it.
+
+        Raises:
+            NotebookAway: MLflow does not answer.
+        """
+        try:
+            (known,) = self._client.search_registered_models(f"name = '{target}'") or (None,)
+            if known is None or CHAMPION not in known.aliases:
+                return Alias(None, None)
+            found = self._client.get_model_version(target, known.aliases[CHAMPION])
+            return Alias(found.tags.get("digest", ""), known.tags.get(_MIRRORED))
+        except MlflowException as error:
+            raise NotebookAway(type(error.__cause__ or error).__name__) from error
+
+    def explain(self, target: str, reason: str) -> None:
+        """Say on the registered model why its alias is where it is."""
+        self._client.set_registered_model_tag(target, "reason", reason[:_LONGEST])
 
     def _log(self, run_id: str, metrics: list[Metric], params: list[Param]) -> None:
         for start in range(0, max(len(metrics), 1), 1000):  # the server's limit for one call

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -19,6 +20,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from forecaster.artifact import Artifact
+from forecaster.errors import WorkerDied
 from forecaster.families.base import Spec
 from forecaster.families.pool import Pool, PoolFamily
 from forecaster.training.export import Provenance, export
@@ -29,6 +31,9 @@ from pipelines.quiet import hush
 
 Asked = TypeVar("Asked")
 Given = TypeVar("Given")
+
+TRIES = 3
+"""Of what processes had in hand that were killed."""
 
 
 @dataclass(frozen=True)
@@ -102,27 +107,53 @@ def _pool(order: Order) -> Fitted:
 
 
 class Workers:
-    """Processes that carry out trainings side by side; started when there is first enough to do, kept until the end."""
+    """Processes that carry out trainings side by side; started when there is first enough to do, kept until closed."""
 
     def __init__(self, count: int) -> None:
         self.count = count
         self._pool: ProcessPoolExecutor | None = None
 
     def each(self, function: Callable[[Asked], Given], asked: Sequence[Asked]) -> Iterator[tuple[Asked, Given]]:
-        """Each question with its answer, as they come; in this process where one worker is enough."""
+        """Each question with its answer, as they come; in this process where one worker is enough.
+
+        What a killed process had in hand is asked again: answers do not depend on who gives them.
+
+        Raises:
+            WorkerDied: Processes are killed again and again.
+        """
         if self.count == 1 or len(asked) == 1:
             for one in asked:
                 yield one, function(one)
             return
+        waiting = dict(enumerate(asked))
+        for left in reversed(range(TRIES)):
+            try:
+                for number, answer in self._side_by_side(function, waiting):
+                    yield waiting.pop(number), answer
+                return
+            except BrokenProcessPool as error:
+                self.close()
+                if not left:
+                    raise WorkerDied(TRIES) from error
+
+    def _side_by_side(
+        self, function: Callable[[Asked], Given], asked: Mapping[int, Asked]
+    ) -> Iterator[tuple[int, Given]]:
         if self._pool is None:  # to start one costs seconds: torch and lightning are imported anew
             self._pool = ProcessPoolExecutor(self.count, get_context("spawn"), begin)
-        waiting = {self._pool.submit(function, one): one for one in asked}
+        waiting = {self._pool.submit(function, one): number for number, one in asked.items()}
         try:
             for done in as_completed(waiting):
                 yield waiting[done], done.result()
         finally:
             for future in waiting:
                 future.cancel()
+
+    def close(self) -> None:
+        """Let the processes go."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
 
 
 def begin() -> None:

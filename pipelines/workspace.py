@@ -4,10 +4,10 @@ mlflow and lightning cost seconds to import; verbs that neither track nor train 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import Engine
 
@@ -36,6 +36,18 @@ class Workspace:
     """Build on nothing of which it is only assumed when it could be known."""
     workers: int = 1
     """Trainings side by side."""
+
+    def at(self, now: datetime, snapshot: Snapshot | None = None) -> Self:
+        """The same at another moment, on the same connections.
+
+        Arguments:
+            snapshot: What was frozen then; frozen anew if left out.
+        """
+        other = replace(self, now=now)
+        vars(other)["engine"] = self.engine
+        if snapshot is not None:
+            vars(other)["snapshot"] = snapshot
+        return other
 
     @cached_property
     def engine(self) -> Engine:

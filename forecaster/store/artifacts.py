@@ -94,6 +94,13 @@ def find_run(engine: Engine, key: str) -> Run | None:
     return None if row is None else _run(row)
 
 
+def find_run_of(engine: Engine, digest: str) -> Run | None:
+    """A training that made the artifact of that digest, if there is one."""
+    with reading(engine).connect() as connection:
+        row = connection.execute(select(run).where(run.c.digest == digest).limit(1)).one_or_none()
+    return None if row is None else _run(row)
+
+
 def require_run(engine: Engine, name: str) -> Run:
     """The one run of that name: a key or an artifact's digest, or how one begins, or an MLflow run id.
 

@@ -104,6 +104,12 @@ def crown(
     return Champion(target, digest, version, decision, now)
 
 
+def champion_at(engine: Engine, target: str, moment: datetime) -> Champion | None:
+    """Who was in charge of a target at a moment; None before the first promotion."""
+    made = [one for one in promotions(engine, target) if one.created_at <= moment]
+    return Champion(target, made[0].digest, made[0].version, made[0].decision, made[0].created_at) if made else None
+
+
 @dataclass(frozen=True)
 class Promotion:
     """One move of a target's champion."""

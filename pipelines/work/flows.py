@@ -1,0 +1,149 @@
+"""Flows: the runs, as DBOS carries them out. A step that was done is not done again by whoever goes on with its run."""
+
+import logging
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from os import environ
+from typing import Any
+
+from dbos import DBOS, DBOSConfiguredInstance, SetWorkflowID, StepOptions
+from sqlalchemy.exc import DBAPIError
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+
+from forecaster.errors import ForecasterError, NotebookAway, PromotionConflict, WorkerDied
+from pipelines.timetable import Timetable, timetable_of
+from pipelines.work import daily, retraining
+from pipelines.work.durable import Queue, known_runs
+from pipelines.work.retraining import Why
+from pipelines.work.runs import Name
+from pipelines.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 6
+"""At a step: what passes is given about a minute to pass."""
+
+
+@DBOS.dbos_class()
+class Flows(DBOSConfiguredInstance):
+    """The jobs of one run file."""
+
+    def __init__(self, workspace: Workspace, clock: Callable[[], datetime]) -> None:
+        """Arguments:
+        workspace: On the run file; its own moment is not used.
+        """
+        self.target = workspace.config.target.key
+        self._workspace, self._clock = workspace, clock
+        super().__init__(self.target)
+
+    @property
+    def queues(self) -> tuple[Queue, ...]:
+        """Sessions one after the other, one retraining at a time, and trainings that several workers share."""
+        return (
+            Queue(self._queue("session"), anywhere=1),
+            Queue(self._queue("retrain"), anywhere=1),
+            Queue(self._queue("train"), here=1),
+        )
+
+    def ask(self, name: Name) -> None:
+        """Have a session seen to, once."""
+        with SetWorkflowID(str(name)):
+            DBOS.enqueue_workflow(self._queue("session"), self.session, name.session.isoformat())
+
+    def ask_retraining(self, name: Name, reason: Why) -> None:
+        """Have a model retrained, once."""
+        with SetWorkflowID(str(name)):
+            DBOS.enqueue_workflow(self._queue("retrain"), self.retrain, name.session.isoformat(), reason.record())
+
+    @DBOS.workflow(name="session")
+    def session(self, day: str) -> dict[str, Any]:
+        """See to a session: fetch, check, score, issue, monitor, and say whether to retrain."""
+        session = date.fromisoformat(day)
+        fetched = self._step("fetch", lambda: daily.fetch(self._now, environ))
+        checked = self._step("check", lambda: daily.check(self._now, session))
+        scored = self._step("score", lambda: daily.score(self._now))
+        issued = self._step(
+            "issue", lambda: daily.issue(self._now, self._timetable(session), session, checked["arrived"])
+        )
+        watched = self._step("monitor", lambda: daily.monitor(self._now, session))
+        mirrored = self._step("mirror", lambda: daily.mirror(self._now))
+        reason = self._step("decide", lambda: self._why(session, watched["alarms"], mirrored["request"]))
+        if reason is not None:
+            self.ask_retraining(Name("retrain", self.target, session, reason["model"] or ""), Why(**reason))
+        late = checked["missing"]
+        outcome = "done" if not late else "deferred" if fetched["remote"] else "stale"
+        says = f"{len(issued['issued'])} issued, {scored['scored']} steps scored"
+        if late:
+            says += f"; no bar of {', '.join(late[:3])} yet"
+        return {"outcome": outcome, "says": says, **fetched, **checked, **scored, **issued, **watched}
+
+    @DBOS.workflow(name="retrain")
+    def retrain(self, day: str, reason: dict[str, Any]) -> dict[str, Any]:
+        """Freeze what is known, train, and let the gate (or, for a refit, soundness) decide."""
+        session, asked = date.fromisoformat(day), Why(**reason)
+        taken = self._step("snapshot", lambda: retraining.take(self._now))
+        if asked.kind == "challenge":
+            self._share_out(session, taken)
+            said = self._step("gate", lambda: retraining.challenge(self._on(taken), asked.model))
+        else:
+            said = self._step("refresh", lambda: retraining.refit(self._on(taken)))
+        answer = None if asked.model is None else f"{asked.model}, asked for by hand: {said['reason']}"
+        self._step("mirror", lambda: daily.mirror(self._now, answer))
+        issued = self._step("issue", lambda: daily.issue_newest(self._now))
+        return {**said, **issued, "kind": asked.kind, "because": asked.because, "says": said["reason"]}
+
+    @DBOS.workflow(name="train")
+    def train(self, taken: dict[str, Any], model: str) -> dict[str, Any]:
+        """Train one model of a retraining, by whichever worker is free."""
+        trained: dict[str, Any] = self._step("train", lambda: retraining.train(self._on(taken), model))
+        return trained
+
+    def _share_out(self, session: date, taken: dict[str, Any]) -> None:
+        asked = []
+        for model in retraining.models(self._workspace):
+            with SetWorkflowID(str(Name("train", self.target, session, f"{taken['as_of']} {model}"))):
+                asked.append(DBOS.enqueue_workflow(self._queue("train"), self.train, taken, model))
+        for handle in asked:
+            handle.get_result()
+
+    def _why(self, session: date, alarms: list[dict[str, Any]], request: str | None) -> dict[str, Any] | None:
+        if request is not None:
+            return Why("challenge", "the alias in MLflow was moved to it by hand", request).record()
+        past = known_runs([f"retrain {self.target} "])
+        if any(not run.over for run in past):
+            return None  # one is on its way
+        done = [run for run in past if run.state == "done"]
+        reason = retraining.why(self._now, self._timetable(session), session, alarms, done)
+        return None if reason is None else reason.record()
+
+    def _step(self, name: str, work: Callable[[], Any]) -> Any:
+        """Carry out a step, again where what stopped it may pass; its outcome is kept before the next begins."""
+        again = Retrying(
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=wait_exponential(max=30),
+            retry=retry_if_exception(may_pass),
+            before_sleep=lambda state: log.warning("again", extra={"step": name, "problem": str(state.outcome)}),
+            reraise=True,
+        )
+        return DBOS.run_step(StepOptions(name=name), again, work)
+
+    @property
+    def _now(self) -> Workspace:
+        return self._workspace.at(self._clock())
+
+    def _on(self, taken: dict[str, Any]) -> Workspace:
+        return retraining.on(self._workspace, taken)
+
+    def _timetable(self, session: date) -> Timetable:
+        # Back to the retrainings before it, whose distance is counted.
+        return timetable_of(self._workspace.config, session - timedelta(days=800), session + timedelta(days=10))
+
+    def _queue(self, job: str) -> str:
+        return f"{job} {self.target}"
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether a step that ended so is worth another try: the world failed it, not its own words."""
+    if isinstance(error, ForecasterError):
+        return isinstance(error, PromotionConflict | WorkerDied | NotebookAway)
+    return isinstance(error, DBAPIError | OSError) or type(error).__module__.startswith("mlflow.")

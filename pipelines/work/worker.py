@@ -1,0 +1,139 @@
+"""Worker: a process that carries out jobs, takes over those of the dead, and fires sessions when they are due."""
+
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy.exc import DBAPIError
+
+from forecaster.store.workers import beat, beats, leave
+from pipelines.timetable import Policy, Timetable, timetable_of
+from pipelines.work.durable import configure, known_runs, launched, take_over, wait_for
+from pipelines.work.flows import Flows
+from pipelines.work.living import Living
+from pipelines.work.runs import Name, Run
+from pipelines.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+TICK = 1.0
+"""Seconds from one look to the next."""
+
+
+@dataclass
+class Worker:
+    """One process at work on one run file."""
+
+    workspace: Workspace
+    flows: Flows
+    name: str
+    clock: Callable[[], datetime]
+    lease: float
+    """Seconds after which a worker that says nothing is taken for dead."""
+    living: Living = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.living = Living(self.lease, time.monotonic)
+
+    def beat(self) -> int:
+        """Say that this worker lives, and go on with what the dead left; how many live."""
+        engine = self.workspace.engine
+        beat(engine, self.name)
+        counts = beats(engine)
+        alive = self.living.look(counts) | {self.name}
+        for dead in take_over(alive):
+            log.warning("taken over", extra={"dead": dead})
+        for gone in set(counts) - alive:
+            leave(engine, gone)
+        return len(alive)
+
+    def fire(self, policy: Policy, began: datetime) -> list[Name]:
+        """Ask for every session that is due, once; what was asked for now.
+
+        Arguments:
+            began: Since when somebody looks.
+        """
+        now = self.clock()
+        timetable = self._timetable(now)
+        past = known_runs([f"session {self.flows.target} "], limit=50)
+        newest = max((run.name.session for run in past), default=None)
+        names = [Name("session", self.flows.target, day) for day in timetable.missed(newest, now, policy, began)]
+        if not names and newest is not None and newest == timetable.latest(now):
+            names = self._again(now, [run for run in past if run.name.session == newest])
+        for name in names:
+            self.flows.ask(name)
+            log.info("due", extra={"run": str(name)})
+        return names
+
+    def look(self, policy: Policy, began: datetime) -> bool:
+        """`fire`, unless the database is away; whether it was there."""
+        try:
+            self.fire(policy, began)
+        except DBAPIError as error:  # whoever is left goes on when it is back
+            log.warning("the database is away", extra={"problem": type(error).__name__})
+            return False
+        return True
+
+    def wait(self, names: Sequence[Name]) -> list[Run]:
+        """What came of runs, and of the retrainings that they asked for, once all are over."""
+        found = list(names)
+        for name in found:
+            wait_for(name)
+            if name.job == "session":
+                asked = known_runs([str(Name("retrain", name.target, name.session))])
+                found += [run.name for run in asked if run.name not in found]
+        return [run for name in found for run in known_runs([str(name)]) if run.name == name]
+
+    def _again(self, now: datetime, attempts: list[Run]) -> list[Name]:
+        """The next attempt at a session whose bars had not arrived, or that failed, when its time has come."""
+        if any(not run.over or run.state in ("done", "stale") for run in attempts):
+            return []
+        wait = timedelta(minutes=self.workspace.config.jobs.retry_minutes)
+        last = attempts[0]
+        asked = datetime.fromisoformat(last.told["asked_at"]) if "asked_at" in last.told else last.asked_at
+        if now < asked + wait:
+            return []
+        return [Name("session", self.flows.target, last.name.session, f"again {len(attempts)}")]
+
+    def _timetable(self, now: datetime) -> Timetable:
+        return timetable_of(self.workspace.config, now.date() - timedelta(days=30), now.date() + timedelta(days=30))
+
+
+@contextmanager
+def working(workspace: Workspace, clock: Callable[[], datetime], lease: float) -> Iterator[Worker]:
+    """A worker in this process until the end; a thread of its own says that it lives.
+
+    Arguments:
+        lease: Seconds after which a worker that says nothing is taken for dead.
+    """
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    workspace.home.prepare()
+    beat(workspace.engine, name)  # before anything is taken: who takes must be seen to live
+    configure(workspace.home, name)
+    flows = Flows(workspace, clock)
+    worker = Worker(workspace, flows, name, clock, lease)
+    ended = threading.Event()
+    with launched(flows.queues):
+        thread = threading.Thread(target=_keep_beating, args=(worker, ended), daemon=True, name="beat")
+        thread.start()
+        try:
+            yield worker
+        finally:
+            ended.set()
+            thread.join()
+            leave(workspace.engine, name)
+
+
+def _keep_beating(worker: Worker, ended: threading.Event) -> None:
+    while not ended.wait(TICK):
+        try:
+            worker.beat()
+        except DBAPIError as error:
+            log.warning("the database is away", extra={"problem": type(error).__name__})
