@@ -29,10 +29,9 @@ YEARS, TRAINED, WARM, CHANGE = 200, 10 * YEAR, 63, YEAR // 2
 STATED = {"inputs": ALPHA, "scores": YEAR / PATIENCE, "coverage": YEAR / PATIENCE}
 LEARN = 100  # sessions before the first forecast, for the EWMA
 NEVER = 10**6
+CHANGED = 4  # one world in so many is also seen with each change
 WITHIN = {"frozen": 21, "x100": 5, "sign flipped": 63, "volume zero": 21, "volatility x2": 42}
 """Sessions in which at least nine in ten worlds must see it; the doubled volatility where it does not cluster."""
-
-Draw = tuple[str, int]
 
 
 def delay(path: Floats, threshold: float, since: int) -> int:
@@ -103,7 +102,7 @@ def simulate(law: Law, calendar: Calendar, seed: int, tell: Callable[[str], None
     surprises, scales = law.paths(rng, total, YEARS)
     world = World(law, {}, {})
     for number in range(YEARS):
-        inputs(world, *bars(rng, surprises[:, number], scales[:, number]), calendar)
+        inputs(world, *bars(rng, surprises[:, number], scales[:, number]), calendar, number % CHANGED == 0)
         newest = slice(-(LEARN + CHANGE + YEAR), None)
         outputs(world, forecasts(rng, law, surprises[newest, number], scales[newest, number]))
         if (number + 1) % 50 == 0:
@@ -111,14 +110,16 @@ def simulate(law: Law, calendar: Calendar, seed: int, tell: Callable[[str], None
     return world
 
 
-def inputs(world: World, target: Bars, peer: Bars, calendar: Calendar) -> None:
-    """A quiet year after the training years; then the same with each change in its middle."""
+def inputs(world: World, target: Bars, peer: Bars, calendar: Calendar, changes: bool) -> None:
+    """A quiet year after the training years; then, where asked for, with each change in its middle."""
     rows, others, change = target.rows, peer.rows, WARM + TRAINED + CHANGE
     quiet = channels(rows, others, calendar)
     trained = len(quiet) - CHANGE - YEAR
     reference = Reference(quiet[:trained], CHANNELS)
     path = reference.path(quiet[trained:]).highest
     world.false.setdefault("inputs", []).append(bool((path[:YEAR] >= 1).any()))
+    if not changes:
+        return
     changed = {name: (fault(rows, change), others) for name, fault in FAULTS.items()}
     changed["volatility x2"] = doubled(target, peer, change)
     for name, both in changed.items():
@@ -128,8 +129,12 @@ def inputs(world: World, target: Bars, peer: Bars, calendar: Calendar) -> None:
 
 def outputs(world: World, told: dict[str, Told]) -> None:
     """Scores and coverage of forecasts one session ahead."""
-    found = {"scores": told["toss"].scores(), "coverage": told["perfect"].coverage(),
-             "scores of the slower walk": told["walk"].scores(), "coverage of the slower walk": told["walk"].coverage()}  # fmt: skip
+    found = {
+        "scores": told["toss"].scores(),
+        "coverage": told["perfect"].coverage(),
+        "scores, slower and worse": told["walk"].scores(),
+        "coverage, no model of it": told["walk"].coverage(),
+    }
     for name, path in found.items():
         world.false.setdefault(name, []).append(bool((path[:YEAR] >= PATIENCE).any()))
     for name in ("too wide", "too narrow"):
@@ -176,13 +181,13 @@ def main() -> int:
     calendar = trading_calendar("XNYS", date(1998, 12, 1), date(2013, 12, 31))
     laws = student(), clustered(np.diff(np.log(closes)))
     worlds = [simulate(law, calendar, asked.seed + number, print) for number, law in enumerate(laws)]
-    good = all([report(world) for world in worlds])
+    good = [report(world) for world in worlds]
     doubling = float(np.mean([0 < one <= YEAR for world in worlds for one in world.delays["volatility x2"]]))
     false = {name: np.mean([one for world in worlds for one in world.false[name]]) for name in STATED}
     shares = ", ".join(f"{name} {share:.1%} (stated {STATED[name]:.0%})" for name, share in false.items())
     print(f"false alarms in {YEARS} quiet years of each world: {shares}; a doubled volatility is seen within a year in "
           f"{doubling:.0%} of worlds; {time.monotonic() - start:.0f} s")  # fmt: skip
-    return int(not good or doubling < 0.5)
+    return int(not all(good) or doubling < 0.5)
 
 
 if __name__ == "__main__":

@@ -42,9 +42,9 @@ INTERVALS: tuple[tuple[float, tuple[float, ...]], ...] = (
 
 _ALLOWANCE = 0.5  # of a CUSUM, in standard deviations of a score
 _CLIP = 2.5  # deviations that count: one outlier is no drift
-_BLOCK = 60  # sessions of a bootstrap block, in the mean: volatility clusters
+_BLOCK = 120  # sessions of a bootstrap block, in the mean: volatility clusters
 _RESAMPLES = 500
-_CAUTION = 0.002  # share of ALPHA that the levels are set for: one reference does not show all that quiet years can do
+_CAUTION = 2e-5  # share of ALPHA that levels are set for: one reference does not show all that quiet years can do
 _STILL = 6.0  # sessions that a restless channel may stand still
 _FAR = 5.0  # times as far from the median as anything in the reference
 _GUMBEL = 0.5772156649015329  # mean of the standard law of maxima
@@ -220,7 +220,7 @@ class Reference:
         rare = -np.log(-np.log1p(-_CAUTION * ALPHA / watched))
         levels = peaks.mean(axis=0) + peaks.std(axis=0) * (rare - _GUMBEL) * np.sqrt(6) / np.pi
         levels[-self.rows.shape[1] :] = np.maximum(levels[-self.rows.shape[1] :], _STILL)
-        return np.maximum(levels, 1.0)
+        return np.asarray(np.maximum(levels, 1.0))
 
     def _quiet_peaks(self) -> Floats:
         """Largest value [RESAMPLES, 7C] of each running sum in bootstrapped years."""

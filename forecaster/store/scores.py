@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, ColumnElement, Engine, Row, Select, and_, func, insert, select, type_coerce
+from sqlalchemy import ColumnElement, Engine, Row, Select, and_, func, insert, select
 
 from forecaster.store.database import reading
 from forecaster.store.ledger import Entry, IssueKind
@@ -117,20 +117,21 @@ def outcomes_ahead(engine: Engine, target: str, after: date | None, until: date)
         after: Only sessions later than this one.
         until: Only sessions up to this one.
     """
-    stated = func.coalesce(forecast.c.calibrated, forecast.c.quantiles)
-    columns = (
-        forecast.c.session, forecast.c.symbol, type_coerce(stated, JSON), forecast.c.walk,
-        score.c.crps, score.c.crps_walk, score.c.below,
-    )  # fmt: skip
+    said = forecast.c.session, forecast.c.symbol, forecast.c.calibrated, forecast.c.quantiles, forecast.c.walk
     mine = (forecast.c.target == target) & (forecast.c.kind == "live") & (forecast.c.horizon == 1)
-    query = select(*columns).join(score, score.c.forecast == forecast.c.id).where(mine, forecast.c.session <= until)
+    query = (
+        select(*said, score.c.crps, score.c.crps_walk, score.c.below)
+        .join(score, score.c.forecast == forecast.c.id)
+        .where(mine & (forecast.c.session <= until))
+    )
     if after is not None:
         query = query.where(forecast.c.session > after)
     order = forecast.c.session, forecast.c.symbol, forecast.c.issued_at, forecast.c.id
     first: dict[tuple[date, str], Outcome] = {}
     with reading(engine).connect() as connection:
         for row in connection.execute(query.order_by(*order)):
-            first.setdefault((row.session, row.symbol), Outcome(*row))
+            day, symbol, calibrated, raw, *came = row
+            first.setdefault((day, symbol), Outcome(day, symbol, raw if calibrated is None else calibrated, *came))
     return list(first.values())
 
 
