@@ -147,3 +147,34 @@ def doctor(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False, databas
     terminal.result({"findings": [asdict(one) for one in found]}, *lines)
     if not all(one.ok for one in found):
         raise typer.Exit(1)
+
+
+@app.command()
+def monitor(
+    session: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Session to look at; the last settled one.", show_default=False),
+    ] = None,
+    home: HomeOption = DEFAULT_HOME,
+    run: RunOption = None,
+    as_json: JsonOption = False,
+    database: DatabaseOption = None,
+) -> None:
+    """Watch inputs, scores, coverage and age of the data; each alarm is written down once."""
+    from forecaster.store.alarms import alarms
+    from pipelines import monitor as watching
+    from pipelines import terminal as show
+
+    terminal = open_terminal(as_json)
+    workspace = open_workspace(home, run, database, None)
+    day = session.date() if session else watching.last_settled(workspace)
+    raised = watching.monitor(workspace, day)
+    watched = watching.watch(workspace, day)
+    past = alarms(workspace.engine, workspace.config.target.key)
+    told = [f"{one.session}  {one.says}" for one in past] or ["no alarm so far"]
+    terminal.result(
+        {"session": day, "watched": [asdict(one) for one in watched], "raised": [asdict(one) for one in raised],
+         "alarms": [asdict(one) for one in past]},
+        show.rows(f"Watched at {day}", [one.row() for one in watched]) if watched else "nothing to watch yet",
+        *told,
+    )  # fmt: skip

@@ -96,6 +96,48 @@ def results(engine: Engine, target: str, symbol: str | None = None) -> list[Resu
         return [Result(*row) for row in connection.execute(query)]
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a live forecast one session ahead, beside what it and the random walk had said."""
+
+    session: date
+    """That it was about."""
+    symbol: str
+    stated: list[float]
+    """[Q]."""
+    walk: list[float] | None
+    """[Q]; None where no random walk was issued beside it."""
+    crps: float
+    crps_walk: float | None
+    below: list[bool]
+    """[Q] whether the outcome was at or below each stated quantile."""
+
+
+def outcomes_ahead(engine: Engine, target: str, after: date | None, until: date) -> list[Outcome]:
+    """What came of a target's live forecasts of the next session, by session and symbol; of each the first issued.
+
+    Arguments:
+        after: Only sessions later than this one.
+        until: Only sessions up to this one.
+    """
+    said = forecast.c.session, forecast.c.symbol, forecast.c.calibrated, forecast.c.quantiles, forecast.c.walk
+    mine = (forecast.c.target == target) & (forecast.c.kind == "live") & (forecast.c.horizon == 1)
+    query = (
+        select(*said, score.c.crps, score.c.crps_walk, score.c.below)
+        .join(score, score.c.forecast == forecast.c.id)
+        .where(mine & (forecast.c.session <= until))
+    )
+    if after is not None:
+        query = query.where(forecast.c.session > after)
+    order = forecast.c.session, forecast.c.symbol, forecast.c.issued_at, forecast.c.id
+    first: dict[tuple[date, str], Outcome] = {}
+    with reading(engine).connect() as connection:
+        for row in connection.execute(query.order_by(*order)):
+            day, symbol, calibrated, raw, *came = row
+            first.setdefault((day, symbol), Outcome(day, symbol, raw if calibrated is None else calibrated, *came))
+    return list(first.values())
+
+
 def newest_results(engine: Engine, symbols: Collection[str], sessions: int) -> list[Result]:
     """What came of the live forecasts of some symbols: of each target, symbol and horizon the newest scored sessions.
 
