@@ -67,14 +67,14 @@ class Flows(DBOSConfiguredInstance):
         )
         watched = self._step("monitor", lambda: daily.monitor(self._now, session))
         mirrored = self._step("mirror", lambda: daily.mirror(self._now))
-        reason = self._step("decide", lambda: self._why(session, watched["alarms"], mirrored["request"]))
+        whole = not checked["missing"]
+        reason = self._step("decide", lambda: self._why(session, whole, watched["alarms"], mirrored["request"]))
         if reason is not None:
             self.ask_retraining(Name("retrain", self.target, session, reason["model"] or ""), Why(**reason))
-        late = checked["missing"]
-        outcome = "done" if not late else "deferred" if fetched["remote"] else "stale"
+        outcome = "done" if whole else "deferred" if fetched["remote"] else "stale"
         says = f"{len(issued['issued'])} issued, {scored['scored']} steps scored"
-        if late:
-            says += f"; no bar of {', '.join(late[:3])} yet"
+        if not whole:
+            says += f"; nothing of {', '.join(checked['missing'][:3])} yet"
         return {"outcome": outcome, "says": says, **fetched, **checked, **scored, **issued, **watched}
 
     @DBOS.workflow(name="retrain")
@@ -106,14 +106,16 @@ class Flows(DBOSConfiguredInstance):
         for handle in asked:
             handle.get_result()
 
-    def _why(self, session: date, alarms: list[dict[str, Any]], request: str | None) -> dict[str, Any] | None:
+    def _why(
+        self, session: date, whole: bool, alarms: list[dict[str, Any]], request: str | None
+    ) -> dict[str, Any] | None:
         if request is not None:
             return Why("challenge", "the alias in MLflow was moved to it by hand", request).record()
         past = known_runs([f"retrain {self.target} "])
         if any(not run.over for run in past):
             return None  # one is on its way
         done = [run for run in past if run.state == "done"]
-        reason = retraining.why(self._now, self._timetable(session), session, alarms, done)
+        reason = retraining.why(self._now, self._timetable(session), session, whole, alarms, done)
         return None if reason is None else reason.record()
 
     def _step(self, name: str, work: Callable[[], Any]) -> Any:

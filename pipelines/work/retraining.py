@@ -41,11 +41,17 @@ class Why:
 
 
 def why(
-    workspace: Workspace, timetable: Timetable, session: date, alarms: Sequence[dict[str, Any]], past: Sequence[Run]
+    workspace: Workspace,
+    timetable: Timetable,
+    session: date,
+    whole: bool,
+    alarms: Sequence[dict[str, Any]],
+    past: Sequence[Run],
 ) -> Why | None:
     """Why to retrain after a session; None where there is no reason.
 
     Arguments:
+        whole: Whether all that is forecast has a value of the session; nobody who is in charge is retrained without.
         alarms: Raised at the session.
         past: Retrainings that were carried out, newest first.
     """
@@ -53,6 +59,8 @@ def why(
     champion = find_champion(engine, target)
     if champion is None:
         return Why("challenge", "nobody is in charge yet")
+    if not whole:
+        return None
     drifted = [alarm["says"] for alarm in alarms if alarm["kind"] != "age"]
     if drifted:
         return Why("challenge", drifted[0])
