@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
+from forecaster.artifact import Artifact
 from forecaster.calendars import trading_calendar
 from forecaster.contract import LEVELS
 from forecaster.drift import PATIENCE
 from forecaster.errors import ConfigError
 from forecaster.scores import crps
 from forecaster.store.alarms import Alarm, add_alarms, alarms
+from forecaster.store.artifacts import add_artifact
 from forecaster.store.champions import crown, find_champion
 from forecaster.store.history import Row, add_rows, observations_of
 from forecaster.store.ledger import Entry, add_entries
@@ -26,7 +28,7 @@ from pipelines.monitor import Watch, last_settled, monitor, watch
 from pipelines.train import scored_jobs, train_all
 from pipelines.workspace import Workspace
 from tests.pipelines.conftest import forecaster
-from tests.pipelines.small_runs import NOW, fetched, levels, prices, toml, write_load
+from tests.pipelines.small_runs import NOW, fetched, levels, prices, toml, workspace, write_load
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred as AnyType.*")  # mlflow, when it is imported
 
@@ -37,7 +39,16 @@ DAYS: list[date] = CALENDAR.sessions.tolist()
 SHAPE = np.quantile(np.random.default_rng(0).standard_normal(20000), LEVELS)
 
 
-def opened(root: Path, store: Engine, now: datetime = BEGUN) -> Workspace:
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """The random walk, trained on the series LOAD until July 2016."""
+    root = tmp_path_factory.mktemp("walk")
+    write_load(root)
+    made = fetched(root / "home", levels(root, []), BEGUN)
+    return train_all(made.bench, scored_jobs(made.bench, made.spans), lambda _: None)[0].artifact
+
+
+def opened(root: Path, store: Engine, walk: Artifact, now: datetime = BEGUN) -> Workspace:
     """A run on the series LOAD, its data until then fetched and the random walk in charge."""
     if not (root / "LOAD.csv").exists():
         write_load(root)
@@ -46,14 +57,23 @@ def opened(root: Path, store: Engine, now: datetime = BEGUN) -> Workspace:
     (done,) = made.fetcher({}, lambda: now).fetch((), ("LOAD",))
     assert done.status == "ok"
     if find_champion(made.engine, KEY) is None:
-        one = train_all(made.bench, scored_jobs(made.bench, made.spans), lambda _: None)[0]
-        crown(made.engine, KEY, one.artifact.digest, None, {"reason": "a test"}, now)
+        with made.engine.begin() as connection:
+            add_artifact(connection, walk, BEGUN)
+        crown(made.engine, KEY, walk.digest, None, {"reason": "a test"}, BEGUN)
     return made
 
 
-def later(root: Path, store: Engine, day: date) -> Workspace:
+def bars(root: Path) -> Workspace:
+    """The sample's two indices, which end in 2018, in a store without a champion."""
+    made = workspace(root, prices([]))
+    done = made.fetcher({}, lambda: NOW).fetch(made.config.data.symbols, ())
+    assert [one.status for one in done] == ["ok"] * 2
+    return made
+
+
+def later(root: Path, store: Engine, walk: Artifact, day: date) -> Workspace:
     """The same after a session, with what the file says of it."""
-    return opened(root, store, datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(hours=45))
+    return opened(root, store, walk, datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(hours=45))
 
 
 def freeze(root: Path, since: date) -> None:
@@ -65,13 +85,13 @@ def freeze(root: Path, since: date) -> None:
     (root / "LOAD.csv").write_text("\n".join([head, *kept, *rest]) + "\n")
 
 
-def issue_and_score(made: Workspace, days: list[date], width: float, seed: int = 0, walk: float = 1.0) -> None:
+def issue_and_score(made: Workspace, days: list[date], width: float, seed: int = 0) -> None:
     """Forecasts one session ahead, so many times as wide as the truth, and what came of them."""
     champion = find_champion(made.engine, KEY)
     assert champion is not None
     rng = np.random.default_rng(seed)
     came = dict(zip(days, rng.standard_normal(len(days)).tolist(), strict=True))
-    stated, beside = (width * SHAPE).tolist(), (walk * SHAPE).tolist()
+    stated, beside = (width * SHAPE).tolist(), SHAPE.tolist()
     for day in days:
         entry = Entry(KEY, "LOAD", day - timedelta(days=1), 1, day, champion.digest, 1, 0.0, stated, BEGUN)
         add_entries(made.engine, [Entry(**{**vars(entry), "walk": beside})])
@@ -89,8 +109,8 @@ def of_kind(found: list[Watch], kind: str) -> Watch:
     return one
 
 
-def test_a_quiet_quarter_raises_nothing_and_says_what_is_watched(tmp_path: Path, store: Engine):
-    made = later(tmp_path, store, DAYS[64])
+def test_a_quiet_quarter_raises_nothing_and_says_what_is_watched(tmp_path: Path, store: Engine, walk: Artifact):
+    made = later(tmp_path, store, walk, DAYS[64])
     issue_and_score(made, DAYS[:63], 1.0)
     assert monitor(made, DAYS[62]) == []
     found = watch(made, DAYS[62])
@@ -103,10 +123,10 @@ def test_a_quiet_quarter_raises_nothing_and_says_what_is_watched(tmp_path: Path,
     assert alarms(made.engine, KEY) == []
 
 
-def test_a_frozen_feed_is_an_alarm_once_and_the_test_begins_anew(tmp_path: Path, store: Engine, caplog):
+def test_a_frozen_feed_is_an_alarm_once_and_the_test_begins_anew(tmp_path: Path, store: Engine, walk: Artifact, caplog):
     write_load(tmp_path)
     freeze(tmp_path, DAYS[20])
-    made = later(tmp_path, store, DAYS[45])
+    made = later(tmp_path, store, walk, DAYS[45])
     first = next(day for day in DAYS[15:45] if of_kind(watch(made, day), "inputs").alarming)
     assert DAYS.index(first) - 20 <= 12
     with caplog.at_level(logging.WARNING, logger="pipelines.monitor"):
@@ -124,8 +144,10 @@ def test_a_frozen_feed_is_an_alarm_once_and_the_test_begins_anew(tmp_path: Path,
 
 
 @pytest.mark.parametrize(("width", "kind"), [(2.5, "scores"), (0.4, "coverage")])
-def test_forecasts_that_went_bad_are_an_alarm_and_the_test_begins_anew(tmp_path: Path, store: Engine, width, kind):
-    made = opened(tmp_path, store)
+def test_forecasts_that_went_bad_are_an_alarm_and_the_test_begins_anew(
+    tmp_path: Path, store: Engine, walk: Artifact, width, kind
+):
+    made = opened(tmp_path, store, walk)
     issue_and_score(made, DAYS, width)
     first = next(day for day in DAYS if of_kind(watch(made, day), kind).alarming)
     raised = [one for one in monitor(made, first) if one.kind == kind]
@@ -135,14 +157,14 @@ def test_forecasts_that_went_bad_are_an_alarm_and_the_test_begins_anew(tmp_path:
     assert not after.alarming
 
 
-def test_a_copy_of_the_walk_and_a_forecast_without_one_bet_nothing(tmp_path: Path, store: Engine):
-    made = opened(tmp_path, store)
+def test_a_copy_of_the_walk_and_a_forecast_without_one_bet_nothing(tmp_path: Path, store: Engine, walk: Artifact):
+    made = opened(tmp_path, store, walk)
     issue_and_score(made, DAYS[:40], 1.0)
     assert of_kind(watch(made, DAYS[39]), "scores").statistic == pytest.approx(40)  # M_t = M_{t-1} + 1
 
 
-def test_nothing_that_came_after_a_session_moves_it(tmp_path: Path, store: Engine):
-    made = later(tmp_path, store, DAYS[40])
+def test_nothing_that_came_after_a_session_moves_it(tmp_path: Path, store: Engine, walk: Artifact):
+    made = later(tmp_path, store, walk, DAYS[40])
     issue_and_score(made, DAYS[:35], 1.3)
     day = DAYS[30]
     before = watch(made, day)
@@ -160,8 +182,8 @@ def test_nothing_that_came_after_a_session_moves_it(tmp_path: Path, store: Engin
     assert of_kind(watch(made, DAYS[49]), "scores") != of_kind(before, "scores")
 
 
-def test_a_silent_source_is_an_alarm_once_a_gap(tmp_path: Path, store: Engine):
-    made = opened(tmp_path, store)
+def test_a_silent_source_is_an_alarm_once_a_gap(tmp_path: Path, store: Engine, walk: Artifact):
+    made = opened(tmp_path, store, walk)
     at = datetime.combine(DAYS[3], datetime.min.time(), UTC) + timedelta(hours=21)
     with made.engine.begin() as connection:
         add_visit(connection, Visit("LOAD", "files", at, True, "temporary", stale_since=DAYS[3]))
@@ -173,7 +195,7 @@ def test_a_silent_source_is_an_alarm_once_a_gap(tmp_path: Path, store: Engine):
 
 def test_bars_that_do_not_come_are_an_alarm_once_a_gap(tmp_path: Path):
     """The sample ends in 2018."""
-    made = fetched(tmp_path, prices([]), NOW)
+    made = bars(tmp_path)
     assert monitor(made, date(2018, 12, 28)) == []
     first = monitor(made, date(2019, 1, 3))
     assert [(one.kind, one.subject) for one in first] == [("age", "^GSPC"), ("age", "^IXIC")]
@@ -183,14 +205,14 @@ def test_bars_that_do_not_come_are_an_alarm_once_a_gap(tmp_path: Path):
 
 
 def test_a_day_without_trading_is_no_session(tmp_path: Path):
-    made = fetched(tmp_path, prices([]), NOW)
+    made = bars(tmp_path)
     with pytest.raises(ConfigError, match=r"2018-12-30.*sessions"):
         monitor(made, date(2018, 12, 30))
     assert last_settled(made) == date(2019, 2, 28)
 
 
 def test_the_command_prints_what_is_watched_and_writes_once(tmp_path: Path):
-    made = fetched(tmp_path / "home", prices([]), NOW)
+    made = bars(tmp_path / "home")
     run = tmp_path / "run.toml"
     run.write_text(toml(prices([])))
     words = ("monitor", "--run", str(run), "--session", "2019-01-03")
