@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from serving.problems import answer_problems
 from serving.routes import Clock, demand, forecasts, models, operation, page
 from serving.settings import Settings
 from serving.shelf import Shelf
+from serving.tracing import telemetry
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +44,7 @@ def create_app(settings: Settings | None = None, clock: Clock = utc_now) -> Fast
         docs_url=None,  # the page has one that loads nothing from elsewhere
         redoc_url=None,
         redirect_slashes=False,  # a redirect repeats the path
-        # So do OpenTelemetry's spans; to look each time whether they are wanted takes as long as the door.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry=telemetry(os.environ),
     )
     state = app.state
     store, folder = open_database(settings.store_url), settings.home / "serving"

@@ -154,7 +154,14 @@ def test_api_image_has_what_serving_imports_and_no_torch() -> None:
     assert others == ["--no-deps ."]
     installed = {word.strip('"').partition("[")[0] for word in first.removeprefix("-c constraints.txt").split()}
     assert not installed & {"torch", "pytorch-lightning", "mlflow", "pandas", "pyarrow", "arch", "scipy"}
-    drivers = {"httptools", "plotly", "psycopg", "uvicorn", "uvloop"}  # loaded by name, not imported
+    drivers = {
+        "httptools",
+        "opentelemetry-exporter-otlp-proto-http",
+        "plotly",
+        "psycopg",
+        "uvicorn",
+        "uvloop",
+    }  # loaded by name, not imported
     assert installed - drivers == set(_imported_by_serving())
 
 
@@ -191,7 +198,7 @@ def _installs(text: str) -> list[str]:
 def _imported_by_serving() -> Iterator[str]:
     """Distributions that the modules a started service has loaded import themselves."""
     code = (
-        "import json, sys, serving.app\n"
+        "import json, sys, serving.app, forecaster.logs\n"
         "ours = [m for name, m in sys.modules.items() if name.split('.')[0] in ('forecaster', 'serving')]\n"
         "print(json.dumps([module.__file__ for module in ours]))"
     )
