@@ -22,8 +22,6 @@ from forecaster import __version__
 from forecaster.errors import ConfigError, WebhookFailed
 from forecaster.hidden import secret
 
-SECONDS = 10.0
-"""For one event: connecting, sending and the answer's status."""
 SIGNATURE = "X-Forecaster-Signature"
 
 _URL = "FORECASTER_WEBHOOK_URL"
@@ -66,6 +64,8 @@ class Webhook:
     url: SecretStr
     """It may hold a token."""
     secret: SecretStr | None = None
+    seconds: float = 10.0
+    """For one event: connecting, sending and the answer's status."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Self | None:
@@ -94,8 +94,8 @@ class Webhook:
         answer = Future[str | None]()
         # A timeout for each read does not end an answer that drips: the thread is left behind, until its socket ends.
         threading.Thread(target=lambda: answer.set_result(self._post(url, event)), name="webhook", daemon=True).start()
-        wait([answer], timeout=SECONDS)
-        problem = answer.result() if answer.done() else f"no answer within {SECONDS:g} s"
+        wait([answer], timeout=self.seconds)
+        problem = answer.result() if answer.done() else f"no answer within {self.seconds:g} s"
         if problem is not None:
             raise WebhookFailed(host, problem)
 
@@ -112,7 +112,7 @@ class Webhook:
         try:
             # Streamed and closed: whatever it says beyond its status is not read.
             with requests.post(
-                url, data=body, headers=headers, timeout=SECONDS, allow_redirects=False, stream=True
+                url, data=body, headers=headers, timeout=self.seconds, allow_redirects=False, stream=True
             ) as reply:
                 status = reply.status_code
         except Exception as error:  # whatever it was: nobody would see it in this thread

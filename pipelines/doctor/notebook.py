@@ -7,6 +7,7 @@ from typing import Any
 import requests
 from sqlalchemy import column, create_engine, inspect, select, table
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from forecaster.store.champions import find_champion
 from forecaster.store.database import reading
@@ -81,7 +82,7 @@ def _file(patient: Patient) -> tuple[str, Digests]:
     uri = patient.home.tracking_uri
     if uri.startswith("sqlite:") and not (patient.home.root / "mlflow.db").exists() and patient.home.tracking is None:
         return "not made yet, the first training does", lambda _target: None
-    engine = create_engine(uri)
+    engine = create_engine(uri, poolclass=NullPool)
     try:
         there = inspect(engine).has_table("registered_model_aliases")
     except SQLAlchemyError as error:

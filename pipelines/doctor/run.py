@@ -43,6 +43,7 @@ def doctor(patient: Patient, looks: Sequence[tuple[str, Look]] = LOOKS) -> list[
         work = (what, look, patient, blotter, found[what])
         threading.Thread(target=_work, args=work, name=f"doctor-{what}", daemon=True).start()
     wait(found.values(), timeout=max(0.0, until - time.monotonic()))
+    patient.engine.dispose()
     return [one.result() if one.done() else Finding(what, False, _HANGS) for what, one in found.items()]
 
 
