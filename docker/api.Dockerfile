@@ -14,11 +14,13 @@ RUN pip install -c constraints.txt \
     jiter \
     numpy \
     onnxruntime \
+    opentelemetry-exporter-otlp-proto-http \
     plotly \
     prometheus-client \
     "psycopg[binary]" \
     pydantic \
     pydantic-settings \
+    python-json-logger \
     sqlalchemy \
     starlette \
     uvicorn \

@@ -37,6 +37,7 @@
     ├─ JobFailed(error, problem)                a run of a job ended with an error
     ├─ Overloaded(retry_after_seconds)          so many wait for the service that one more is not let in
     ├─ DeadlineExceeded(seconds)                it took longer than a caller is kept waiting
+    ├─ WebhookFailed(host, problem)             who wants to be told of events did not take one
     └─ PromotionConflict(target)                somebody else promoted in between
 
 Constructors take facts and compose the message; each message says what happened and what to do next.
@@ -303,3 +304,12 @@ class DeadlineExceeded(ForecasterError):
 class PromotionConflict(ForecasterError):
     def __init__(self, target: str) -> None:
         super().__init__(f"somebody else promoted for {target} in between; look again and repeat `forecaster promote`")
+
+
+class WebhookFailed(ForecasterError):
+    """`str()` of it never holds the address, which may hold a token."""
+
+    def __init__(self, host: str, problem: str) -> None:
+        super().__init__(
+            f"the webhook at {host[:64]} was not told: {problem}; retry later, or choose another FORECASTER_WEBHOOK_URL"
+        )

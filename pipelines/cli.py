@@ -4,8 +4,8 @@ Exit codes: 0 done, 1 failed with one clear line on stderr, 2 wrong usage.
 """
 
 import os
+import sys
 from dataclasses import asdict
-from logging import INFO, basicConfig
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -334,10 +334,11 @@ def serve(
     database: DatabaseOption = None,
 ) -> None:
     """Answer over HTTP; follows the champion without a restart."""
+    from forecaster import logs
     from serving.server import serve as run_server
     from serving.settings import Settings
 
-    basicConfig(level=INFO, format="%(levelname)s %(name)s %(message)s")
+    logs.start(os.environ, sys.stderr)
     run_server(Settings.read(home=home, database_url=database or None), host, port, anyone)
 
 

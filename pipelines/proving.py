@@ -137,12 +137,22 @@ def replay(
 
 
 @app.command()
-def doctor(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False, database: DatabaseOption = None) -> None:
+def doctor(
+    home: HomeOption = DEFAULT_HOME,
+    run: RunOption = None,
+    ask: Annotated[bool, typer.Option("--ask", help="Really ask each source about one subject.")] = False,
+    as_json: JsonOption = False,
+    database: DatabaseOption = None,
+    tracking: TrackingOption = None,
+) -> None:
     """Look at everything a run needs and say what to do where something is missing."""
+    from pipelines.config import demo_path, load_config
+    from pipelines.doctor import Patient
     from pipelines.doctor import doctor as run_doctor
 
     terminal = open_terminal(as_json)
-    found = run_doctor(open_home(home, database, None), datetime.now(UTC))
+    config = load_config(run or demo_path())
+    found = run_doctor(Patient(open_home(home, database, tracking), config, datetime.now(UTC), os.environ, ask))
     lines = [f"{'ok  ' if one.ok else 'FAIL'} {one.what:<9} {one.says}" for one in found]
     terminal.result({"findings": [asdict(one) for one in found]}, *lines)
     if not all(one.ok for one in found):

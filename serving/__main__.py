@@ -1,7 +1,7 @@
 """`python -m serving`: the service on its own, without the command line's dependencies."""
 
 import gc
-import logging
+import os
 import sys
 from argparse import ArgumentParser
 
@@ -17,13 +17,14 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.port not in _PORTS:
         parser.error(f"argument --port: {asked.port} is no port; choose one from 1 to 65535")
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     gc.disable()  # while modules are loaded nothing becomes garbage; `Server.startup` enables it again
+    from forecaster import logs
     from forecaster.errors import ForecasterError
     from serving.server import serve
     from serving.settings import Settings
 
     try:
+        logs.start(os.environ, sys.stderr)
         serve(Settings.read(), asked.host, asked.port, asked.open)
     except ForecasterError as error:
         sys.exit(f"serving: {error}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from serving.problems import answer_problems
 from serving.routes import Clock, demand, forecasts, models, operation, page
 from serving.settings import Settings
 from serving.shelf import Shelf
+from serving.tracing import tracing
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,7 @@ def utc_now() -> datetime:
 def create_app(settings: Settings | None = None, clock: Clock = utc_now) -> FastAPI:
     """An app on its settings (None: from the environment); nothing is opened before it starts."""
     settings = Settings() if settings is None else settings
+    traces = tracing(os.environ)
     app = FastAPI(
         title="Forecaster",
         version=__version__,
@@ -42,12 +45,11 @@ def create_app(settings: Settings | None = None, clock: Clock = utc_now) -> Fast
         docs_url=None,  # the page has one that loads nothing from elsewhere
         redoc_url=None,
         redirect_slashes=False,  # a redirect repeats the path
-        # So do OpenTelemetry's spans; to look each time whether they are wanted takes as long as the door.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry=traces.config,
     )
     state = app.state
     store, folder = open_database(settings.store_url), settings.home / "serving"
-    state.settings, state.clock, state.looked_at = settings, clock, None
+    state.settings, state.clock, state.looked_at, state.traces = settings, clock, None, traces
     state.engine = ChampionEngine(store, Shelf(folder))
     state.book = Book(state.engine, folder, clock)
     state.keys = KeyRing(store, folder / "keys.json")
@@ -84,6 +86,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state.slots.close()
     state.runs.close()
     await asyncio.to_thread(state.engine.close)
+    await asyncio.to_thread(state.traces.close)
 
 
 def _restore(app: FastAPI) -> None:

@@ -60,6 +60,7 @@ KINDS: dict[type[ForecasterError], Kind] = {
     errors.NothingBefore: Kind(500, "nothing-before", "No earlier champion"),
     errors.RefreshRefused: Kind(500, "refresh-refused", "Refit not sound"),
     errors.PromotionConflict: Kind(500, "promotion-conflict", "Promoted in between"),
+    errors.WebhookFailed: Kind(500, "webhook", "A webhook was not told"),
     errors.Overloaded: Kind(503, "overloaded", "Too much at once"),
     errors.DeadlineExceeded: Kind(503, "deadline", "It took too long"),
 }

@@ -99,6 +99,10 @@ def test_environment_of_the_example_exists() -> None:
         *SERVICES["api"]["environment"],
         "FORECASTER_REFRESH_SECONDS",
         "FORECASTER_REQUIRE_KEY",
+        "FORECASTER_LOG",
+        "FORECASTER_WEBHOOK_URL",
+        "FORECASTER_WEBHOOK_SECRET",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
     }
     assert names == {*known, "TORCH_INDEX"}
     assert not re.search(r"://[^/@\s]*:[^/@\s]*@", text)
@@ -155,6 +159,7 @@ def test_api_image_has_what_serving_imports_and_no_torch() -> None:
     installed = {word.strip('"').partition("[")[0] for word in first.removeprefix("-c constraints.txt").split()}
     assert not installed & {"torch", "pytorch-lightning", "mlflow", "pandas", "pyarrow", "arch", "scipy"}
     drivers = {"httptools", "plotly", "psycopg", "uvicorn", "uvloop"}  # loaded by name, not imported
+    drivers.add("opentelemetry-exporter-otlp-proto-http")  # where traces are wanted
     assert installed - drivers == set(_imported_by_serving())
 
 
@@ -191,7 +196,7 @@ def _installs(text: str) -> list[str]:
 def _imported_by_serving() -> Iterator[str]:
     """Distributions that the modules a started service has loaded import themselves."""
     code = (
-        "import json, sys, serving.app\n"
+        "import json, sys, serving.app, forecaster.logs\n"
         "ours = [m for name, m in sys.modules.items() if name.split('.')[0] in ('forecaster', 'serving')]\n"
         "print(json.dumps([module.__file__ for module in ours]))"
     )

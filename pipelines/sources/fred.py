@@ -18,7 +18,6 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -28,13 +27,13 @@ from pydantic import SecretStr
 
 from forecaster.contract import Frozen
 from forecaster.errors import (
-    ConfigError,
     EmptyRange,
     NotListed,
     RateLimited,
     ReplyRefused,
     SourceTemporary,
 )
+from forecaster.hidden import secret
 from pipelines.sources.base import OBSERVATION_COLUMNS, Publication, Published, Surroundings
 from pipelines.sources.patience import Limits, Patience
 
@@ -88,7 +87,7 @@ class FredSource(Frozen):
 
     def open(self, around: Surroundings) -> "Fred":
         """The source, with the key of FRED_API_KEY or of the file that FRED_API_KEY_FILE names, if there is one."""
-        return Fred(self.start, _key(around.environment), Patience(LIMITS))
+        return Fred(self.start, secret(around.environment, "FRED_API_KEY"), Patience(LIMITS))
 
 
 class Fred:
@@ -318,23 +317,6 @@ def _changes(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def _lagged(publication: Publication, newest: pd.DataFrame) -> pd.DataFrame:
     return newest.assign(known_at=publication.known_at(newest["period"]))
-
-
-def _key(environment: Mapping[str, str]) -> str | None:
-    """The key, or None where none is set.
-
-    Raises:
-        ConfigError: The file that should hold it cannot be read.
-    """
-    path = environment.get("FRED_API_KEY_FILE")
-    if environment.get("FRED_API_KEY") or not path:
-        return environment.get("FRED_API_KEY", "").strip() or None
-    try:
-        return Path(path).read_text(encoding="utf-8").strip() or None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            "FRED_API_KEY_FILE", f"cannot be read ({type(error).__name__}); name a file that holds the key"
-        ) from None
 
 
 class _KeyHider(logging.Filter):

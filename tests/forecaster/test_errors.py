@@ -49,6 +49,7 @@ FACTS: dict[type[ForecasterError], tuple[object, ...]] = {
     errors.Overloaded: (1,),
     errors.DeadlineExceeded: (10.0,),
     errors.PromotionConflict: ("T-return-5",),
+    errors.WebhookFailed: ("hooks.example", "it answered 500"),
 }
 
 

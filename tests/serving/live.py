@@ -28,7 +28,7 @@ class Live:
         self.log = home / "service.log"
         self._command = [sys.executable, "-m", "serving", "--port", str(self.port), *arguments]
         named = {f"FORECASTER_{name}".upper(): str(value) for name, value in environment.items()}
-        self._environment = {**os.environ, "FORECASTER_HOME": str(home), **named}
+        self._environment = {**os.environ, "FORECASTER_HOME": str(home), "FORECASTER_LOG": "text", **named}
 
     def __enter__(self) -> Self:
         with self.log.open("wb") as log:
