@@ -122,9 +122,10 @@ def _fill_table(connection: Connection, table: Table, archive: ZipFile, part: Pa
         stored = pq.ParquetFile(pa.PythonFile(file, mode="r"))
         if not stored.schema_arrow.equals(schema_of(table)):
             raise BackupRefused(path, f"the columns of {part.name} are not those of this version; {_ANOTHER}")
-        for batch in stored.iter_batches(at_once(table)):
-            connection.execute(statement, [_named(row) for row in batch.to_pylist()])
-            rows += batch.num_rows
+        for number in range(stored.num_row_groups):
+            for batch in stored.read_row_group(number).to_batches(at_once(table)):
+                connection.execute(statement, [_named(row) for row in batch.to_pylist()])
+                rows += batch.num_rows
     if rows != part.rows:
         raise BackupRefused(path, f"{part.name} has {rows} rows and not {part.rows}; {_ANOTHER}")
     _continue_ids(connection, table)
