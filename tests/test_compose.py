@@ -218,7 +218,8 @@ def test_hadolint_finds_nothing(path: Path) -> None:
 def test_hadolint_finds_what_is_wrong(tmp_path: Path) -> None:
     path = tmp_path / "Dockerfile"
     path.write_text(
-        "FROM debian:latest\nRUN apt-get update && apt-get install curl && cd /srv\nADD a /b\nWORKDIR srv/app\nCMD run it\nUSER root\n"
+        "FROM debian:latest\nRUN apt-get update && apt-get install curl && cd /srv\n"
+        "ADD a /b\nWORKDIR srv/app\nCMD run it\nUSER root\n"
     )
     found = subprocess.run(
         [Path(sys.executable).parent / "hadolint", path], check=False, capture_output=True, text=True

