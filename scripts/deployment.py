@@ -1,4 +1,4 @@
-"""Follow README's deployment without Docker, word by word, on a machine that has nothing of ours: `scripts/deployment.py`.
+"""Follow README's deployment without Docker, word by word, as on a machine that has nothing of ours.
 
 A fresh clone in a folder of its own, an environment with no variable of this project, the commands between README's
 marks in one shell. Exits 0 only where every command did what it should: the backup is whole, the service answers with
