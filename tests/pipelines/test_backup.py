@@ -20,7 +20,7 @@ from sqlalchemy import Engine, insert, select, text
 from sqlalchemy.exc import DatabaseError
 
 from forecaster.errors import BackupRefused, BackupUnwritten, StoreOutdated
-from forecaster.store.database import connect, sqlite_url
+from forecaster.store.database import MIGRATIONS, connect, sqlite_url
 from forecaster.store.migrate import migrate
 from forecaster.store.schema import artifact, bar, instrument, metadata, visit, worker
 from pipelines.backup import MANIFEST, TABLES, Manifest, backup, part_of
@@ -213,7 +213,7 @@ def test_a_flipped_bit_is_noticed_or_does_not_matter(tmp_path):
     backup(source, tmp_path / "none", tmp_path / "b.zip", NOW)
     data = (tmp_path / "b.zip").read_bytes()
     rng, refused, expected = random.Random(1), 0, everything(source)  # noqa: S311  # no secret
-    for trial in range(60):
+    for trial in range(30):
         spoiled = bytearray(data)
         place = rng.randrange(len(data)) if trial % 2 else len(data) - 1 - rng.randrange(3000)  # the directory is small
         spoiled[place] ^= 1 << rng.randrange(8)
@@ -227,7 +227,7 @@ def test_a_flipped_bit_is_noticed_or_does_not_matter(tmp_path):
         else:
             assert everything(target) == expected
         target.dispose()
-    assert refused > 30
+    assert refused > 15
 
 
 def test_a_store_with_a_row_in_it_is_left_alone(whole, store, tmp_path):
@@ -306,9 +306,7 @@ def test_a_full_disk_leaves_the_store_empty(large, tmp_path):
     assert line.startswith(f"forecaster: cannot write to the home directory {target}")
     assert is_empty(connect(sqlite_url(target)), target / "snapshots")
     done = forecaster("restore", str(path), "--json", home=target)
-    assert json.loads(done.stdout)["revision"] == max(
-        one.name[:4] for one in Path("forecaster/store/migrations/versions").glob("0*.py")
-    )
+    assert json.loads(done.stdout)["revision"] == max(one.name[:4] for one in (MIGRATIONS / "versions").glob("0*.py"))
     assert everything(connect(sqlite_url(target))) == everything(connect(sqlite_url(large)))
     said = forecaster("restore", str(path), home=target).stderr
     assert "the store is not empty, there are rows in artifact" in said
@@ -318,7 +316,7 @@ def test_migrate_says_from_where_to_where(tmp_path):
     home = tmp_path / "home"
     engine = made(home)
     migrate(engine, "0005")
-    newest = max(one.name[:4] for one in Path("forecaster/store/migrations/versions").glob("0*.py"))
+    newest = max(one.name[:4] for one in (MIGRATIONS / "versions").glob("0*.py"))
     assert forecaster("migrate", home=home).stdout == f"migrated from 0005 to {newest}\n"
     assert forecaster("migrate", home=home).stdout == f"the store is at revision {newest}\n"
     told = json.loads(forecaster("migrate", "--json", home=home).stdout)
@@ -382,7 +380,7 @@ def peak(*words: str) -> int:
 
 def test_memory_does_not_grow_with_the_store(tmp_path):
     took = {}
-    for count in (2, 60):
+    for count in (2, 40):
         home, target, path = tmp_path / f"h{count}", tmp_path / f"t{count}", tmp_path / f"{count}.zip"
         engine = made(home)
         with engine.begin() as connection:
@@ -395,6 +393,6 @@ def test_memory_does_not_grow_with_the_store(tmp_path):
             peak("backup", str(path), "--home", str(home)),
             peak("restore", str(path), "--home", str(target)),
         )
-    assert (tmp_path / "60.zip").stat().st_size > 240 * 2**20
-    for little, much in zip(took[2], took[60], strict=True):
+    assert (tmp_path / "40.zip").stat().st_size > 160 * 2**20
+    for little, much in zip(took[2], took[40], strict=True):
         assert much - little < 64 * 2**20
