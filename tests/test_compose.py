@@ -26,8 +26,8 @@ DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
 ONE_SHOT = {"migrate"}
 WORKERS = ("worker", "worker-gpu")
 OPTIONAL = {"fred", "webhook-url", "webhook-secret"}
-AGREED = {"FORECASTER_RUN", "FORECASTER_METRICS_PORT", "FORECASTER_WEBHOOK_URL", "FORECASTER_WEBHOOK_SECRET"}
-"""Names of settings that land with `forecaster work`."""
+AGREED = {"FORECASTER_METRICS_PORT", "FORECASTER_WEBHOOK_URL", "FORECASTER_WEBHOOK_SECRET"}
+"""Names of settings that land with the metrics and the webhook of a worker."""
 
 service = pytest.mark.parametrize("name", SERVICES)
 dockerfile = pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)

@@ -20,8 +20,6 @@ DEPLOY = ROOT / "deploy"
 UNITS = sorted((DEPLOY / "systemd").iterdir())
 MANIFESTS: list[dict[str, Any]] = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text("utf-8")))
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
-AGREED = {"work": {"--run"}, "catch-up": {"--policy"}}
-"""Commands that land with the jobs, and the options of theirs that are used here."""
 
 
 def commands(line: str) -> list[str]:
@@ -33,7 +31,7 @@ def require(words: list[str]) -> None:
     """The command line has such a command with such options."""
     name, *rest = words
     known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    options = {one for parameter in known[name].params for one in parameter.opts} if name in known else AGREED[name]
+    options = {one for parameter in known[name].params for one in parameter.opts}
     assert {word for word in rest if word.startswith("--")} <= options
 
 
