@@ -6,13 +6,13 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /src
-# torch first, pinned and alone. The default index has the build with CUDA, gigabytes of it; nothing here uses a GPU.
-# TORCH_INDEX names the index that has the CPU build.
+# torch first, pinned and alone. The default index has the build with CUDA, gigabytes of it, which the profile `gpu`
+# wants; TORCH_INDEX names an index that has the CPU build for all others.
 ARG TORCH_INDEX=""
-RUN pip install --no-deps ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} torch==2.13.0
+RUN pip install --no-deps --index-url "${TORCH_INDEX:-https://pypi.org/simple}" torch==2.13.0
 COPY constraints.txt pyproject.toml ./
 RUN python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-print(*p["dependencies"], *p["optional-dependencies"]["postgres"], sep="\n")' > wanted.txt \
+print(*p["dependencies"], sep="\n")' > wanted.txt \
     && pip install -c constraints.txt -r wanted.txt
 COPY README.md LICENSE ./
 COPY forecaster/ forecaster/
@@ -34,4 +34,4 @@ ENV PATH=/opt/venv/bin:$PATH \
     FORECASTER_HOME=/var/lib/forecaster
 USER 10001:10001
 ENTRYPOINT ["entrypoint.sh"]
-CMD ["forecaster", "demo"]
+CMD ["forecaster", "work"]

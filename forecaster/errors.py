@@ -23,7 +23,9 @@
     ├─ SnapshotError                            → SnapshotMissing | SnapshotCorrupt
     ├─ ArtifactError                            → ArtifactMissing | ArtifactCorrupt | ContractMismatch
     ├─ OutputInvalid(digest, problem)           a model answered something that is no forecast
-    ├─ StoreOutdated(found, expected)           the database needs `forecaster fetch` or a migration
+    ├─ StoreOutdated(found, expected)           the database needs a migration, or a newer version of this
+    ├─ BackupUnwritten(path, reason)            a backup could not be written
+    ├─ BackupRefused(path, problem)             a backup is not whole, of another schema, or has no empty store
     ├─ ForecastMissing(symbol)                  known symbol, but nothing was issued for it yet
     ├─ NotOnDemand(symbol, reason)              the champion cannot be asked beyond what was issued
     ├─ NotTrained(names)                        a verb needs a model that no run has produced
@@ -219,10 +221,25 @@ class OutputInvalid(ForecasterError):
 
 class StoreOutdated(ForecasterError):
     def __init__(self, found: str | None, expected: str) -> None:
-        super().__init__(
-            f"the database is at revision {found or 'none'} and this version needs {expected}; "
-            "run `forecaster fetch` (it migrates) or point FORECASTER_HOME to a home that has one"
+        remedy = (
+            "run `forecaster migrate`, or point FORECASTER_HOME to a home that has one"
+            if found is None or found < expected
+            else "a newer version migrated it: move to that version"
         )
+        super().__init__(f"the database is at revision {found or 'none'} and this version needs {expected}; {remedy}")
+
+
+class BackupUnwritten(ForecasterError):
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"cannot write the backup {path}: {reason}; free space there or choose another place "
+            "(nothing half is left, and what was there before is intact)"
+        )
+
+
+class BackupRefused(ForecasterError):
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path} was not restored, and nothing was changed: {problem}")
 
 
 class ForecastMissing(ForecasterError):

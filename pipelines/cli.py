@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from forecaster.errors import FetchIncomplete
-from pipelines import admitting, proving, working
+from pipelines import admitting, keeping, proving, working
 from pipelines.failure import end
 from pipelines.options import (
     DEFAULT_HOME,
@@ -40,6 +40,7 @@ app = typer.Typer(
 )
 app.add_typer(proving.app)
 app.add_typer(working.app)
+app.add_typer(keeping.app)
 app.add_typer(admitting.app, name="key")
 
 

@@ -20,7 +20,7 @@ State = Literal["up", "away", "outdated"]
 
 _NO_URL = (
     "no database can be opened by it; write postgresql+psycopg://user:password@host/name, with %40 for @ and %2F for / "
-    "in the password, and install the extra `postgres`"
+    "in the password"
 )
 _SECONDS = 5
 _SERVER = {  # of PostgreSQL: libpq waits minutes for one that does not answer, and hours for one that has gone

@@ -59,6 +59,8 @@ KINDS: dict[type[ForecasterError], Kind] = {
     errors.NotTrained: Kind(500, "not-trained", "A model is not trained"),
     errors.NothingBefore: Kind(500, "nothing-before", "No earlier champion"),
     errors.RefreshRefused: Kind(500, "refresh-refused", "Refit not sound"),
+    errors.BackupUnwritten: Kind(500, "backup-unwritten", "A backup cannot be written"),
+    errors.BackupRefused: Kind(500, "backup-refused", "A backup cannot be restored"),
     errors.PromotionConflict: Kind(500, "promotion-conflict", "Promoted in between"),
     errors.WebhookFailed: Kind(500, "webhook", "A webhook was not told"),
     errors.Overloaded: Kind(503, "overloaded", "Too much at once"),

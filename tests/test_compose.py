@@ -2,9 +2,11 @@
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from importlib.util import find_spec
@@ -14,21 +16,25 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.config import demo_path, load_config
+from pipelines.config import demo_path
 from serving.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
-ONE_SHOT = {"worker"}
+ONE_SHOT = {"migrate"}
+WORKERS = ("worker", "worker-gpu")
+OPTIONAL = {"fred", "webhook-url", "webhook-secret"}
+AGREED = {"FORECASTER_METRICS_PORT", "FORECASTER_WEBHOOK_URL", "FORECASTER_WEBHOOK_SECRET"}
+"""Names of settings that land with the metrics and the webhook of a worker."""
 
 service = pytest.mark.parametrize("name", SERVICES)
 dockerfile = pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
 
 
 def test_services() -> None:
-    assert set(SERVICES) == {"database", "mlflow", "worker", "api"}
+    assert set(SERVICES) == {"database", "mlflow", "migrate", "worker", "worker-gpu", "api"}
 
 
 @service
@@ -49,13 +55,15 @@ def test_is_hardened(name: str) -> None:
     assert one["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in one["security_opt"]
     assert re.fullmatch(r"\d+[mg]", one["mem_limit"])
+    assert 0 < one["cpus"] <= 2
+    assert one["pids_limit"] == 256
     assert not {"privileged", "cap_add", "network_mode", "pid"} & set(one)
 
 
 def test_one_port_on_this_host_alone() -> None:
     assert {name: one["ports"] for name, one in SERVICES.items() if "ports" in one} == {"api": ["127.0.0.1:8000:8000"]}
     assert COMPOSE["networks"]["inside"]["internal"] is True
-    assert [name for name, one in SERVICES.items() if "outside" in one["networks"]] == ["api"]
+    assert [name for name, one in SERVICES.items() if "outside" in one["networks"]] == [*WORKERS, "api"]
 
 
 @service
@@ -72,13 +80,72 @@ def test_writes_to_named_volumes_only(name: str) -> None:
 @service
 def test_waits_for_what_is_well(name: str) -> None:
     for needed, how in SERVICES[name].get("depends_on", {}).items():
-        assert how == {"condition": "service_healthy"}
-        assert "healthcheck" in SERVICES[needed]
+        once = needed in ONE_SHOT
+        assert how == {"condition": "service_completed_successfully" if once else "service_healthy"}
+        assert once != ("healthcheck" in SERVICES[needed])
+
+
+def test_whoever_needs_the_store_waits_for_its_migration() -> None:
+    """Who has its URL."""
+    needing = [name for name, one in SERVICES.items() if "FORECASTER_DATABASE_URL" in one["environment"]]
+    assert needing == ["migrate", *WORKERS, "api"]
+    for name in set(needing) - ONE_SHOT:
+        assert "migrate" in SERVICES[name]["depends_on"]
+    assert SERVICES["migrate"]["command"] == ["forecaster", "migrate"]
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_there_can_be_several_workers(name: str) -> None:
+    one = SERVICES[name]
+    assert one["command"] == ["forecaster", "work"]
+    assert not {"container_name", "hostname", "ports"} & set(one)
+    assert one["configs"] == [{"source": "run", "target": one["environment"]["FORECASTER_RUN"]}]
+    assert COMPOSE["configs"]["run"] == {"file": "${FORECASTER_RUN:-./pipelines/configs/demo.toml}"}
+    assert one["volumes"] == SERVICES["migrate"]["volumes"] == ["worker:/var/lib/forecaster"]
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_a_worker_is_well_while_it_touches_its_file(name: str, tmp_path: Path) -> None:
+    """The check itself, as the container runs it."""
+    alive = tmp_path / "worker.alive"
+    kind, *words = SERVICES[name]["healthcheck"]["test"]
+    words = [word.replace("$$", "$").replace("/tmp/worker.alive", str(alive)) for word in words]  # noqa: S108
+    assert kind == "CMD"
+    assert str(alive) in words[-1]
+
+    def well() -> bool:
+        return subprocess.run(words, check=False, capture_output=True).returncode == 0
+
+    assert not well()
+    alive.touch()
+    assert well()
+    os.utime(alive, (time.time() - 300,) * 2)
+    assert not well()
+
+
+def test_a_gpu_is_asked_for_by_its_profile_only() -> None:
+    assert {name: one["profiles"] for name, one in SERVICES.items() if "profiles" in one} == {"worker-gpu": ["gpu"]}
+    assert [name for name, one in SERVICES.items() if "deploy" in one] == ["worker-gpu"]
+    (device,) = SERVICES["worker-gpu"]["deploy"]["resources"]["reservations"]["devices"]
+    assert device["capabilities"] == ["gpu"]
+    indices = {name: SERVICES[name]["build"]["args"]["TORCH_INDEX"] for name in ("migrate", *WORKERS)}
+    assert indices["worker"] == indices["migrate"] == "${TORCH_INDEX:-}"
+    assert indices["worker-gpu"] == "${TORCH_INDEX_GPU:-}"
+
+
+def test_compose_file_holds_against_its_schema(tmp_path: Path) -> None:
+    command = [Path(sys.executable).parent / "check-jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    assert subprocess.run([*command, ROOT / "docker-compose.yml"], check=False, capture_output=True).returncode == 0
+    wrong = tmp_path / "docker-compose.yml"
+    wrong.write_text((ROOT / "docker-compose.yml").read_text("utf-8").replace("mem_limit:", "memlimit:", 1))
+    assert subprocess.run([*command, wrong], check=False, capture_output=True).returncode == 1
 
 
 @service
 def test_environment_names_exist(name: str) -> None:
-    known = set(re.findall(r'envvar="(\w+)"', (ROOT / "pipelines" / "options.py").read_text("utf-8")))
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "pipelines").rglob("*.py"))
+    known = AGREED | set(re.findall(r"""(?:envvar=|environment\.get\(|^_\w+ = )"(\w+)\"""", source, re.MULTILINE))
+    known |= {f"{name}_FILE" for name in known}
     known |= {f"{Settings.model_config['env_prefix']}{field}".upper() for field in Settings.model_fields}
     if name == "database":
         known = {"POSTGRES_PASSWORD_FILE"}
@@ -104,7 +171,7 @@ def test_environment_of_the_example_exists() -> None:
         "FORECASTER_WEBHOOK_SECRET",
         "OTEL_EXPORTER_OTLP_ENDPOINT",
     }
-    assert names == {*known, "TORCH_INDEX"}
+    assert names == {*known, "TORCH_INDEX", "TORCH_INDEX_GPU"}
     assert not re.search(r"://[^/@\s]*:[^/@\s]*@", text)
 
 
@@ -117,26 +184,66 @@ def test_no_secret_is_written_down() -> None:
                 assert name.endswith("_FILE")
                 assert value.startswith("/run/secrets/")
     ignored = (ROOT / "docker" / ".gitignore").read_text("utf-8").split()
-    for secret in COMPOSE["secrets"].values():
+    for name, secret in COMPOSE["secrets"].items():
         assert set(secret) == {"file"}
-        assert Path(secret["file"]).parent == Path("docker/secrets")
+        if name in OPTIONAL:
+            assert re.fullmatch(r"\$\{[A-Z_]+_FILE:-/dev/null\}", secret["file"])
+        else:
+            assert Path(secret["file"]).parent == Path("docker/secrets")
     assert "/secrets/" in ignored
 
 
 def test_each_service_reads_its_own_password() -> None:
     for name, one in SERVICES.items():
         if name != "database":
-            (secret,) = one["secrets"]
+            secret, *others = one["secrets"]
             assert secret["target"] == "database-password"
-            role = {"worker": "forecaster"}.get(name, name)
-            assert secret["source"] == role
+            assert secret["source"] == ("forecaster" if name in {"migrate", *WORKERS} else name)
+            assert set(others) == (OPTIONAL if name in WORKERS else set())
+            told = {value for key, value in one["environment"].items() if key.endswith("_FILE")}
+            assert told == {f"/run/secrets/{other}" for other in others}
     roles = re.findall(r"CREATE ROLE (\w+) LOGIN", (ROOT / "docker" / "database.sh").read_text("utf-8"))
-    assert {*roles, "postgres"} == set(SERVICES["database"]["secrets"]) == set(COMPOSE["secrets"])
+    assert {*roles, "postgres"} == set(SERVICES["database"]["secrets"]) == set(COMPOSE["secrets"]) - OPTIONAL
 
 
 def test_every_dockerfile_is_there_and_used() -> None:
     named = {one["build"]["dockerfile"] for one in SERVICES.values() if "build" in one}
     assert named == {path.relative_to(ROOT).as_posix() for path in DOCKERFILES}
+
+
+@dockerfile
+def test_hadolint_finds_nothing(path: Path) -> None:
+    """Its rules, none left out: tags, apt, pip, ADD, users, folders, the shell of RUN."""
+    hadolint = [Path(sys.executable).parent / "hadolint", "--no-color", path]
+    found = subprocess.run(hadolint, check=False, capture_output=True, text=True)
+    assert (found.returncode, found.stdout) == (0, "")
+
+
+def test_hadolint_finds_what_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "Dockerfile"
+    path.write_text(
+        "FROM debian:latest\nRUN apt-get update && apt-get install curl && cd /srv\n"
+        "ADD a /b\nWORKDIR srv/app\nCMD run it\nUSER root\n"
+    )
+    found = subprocess.run(
+        [Path(sys.executable).parent / "hadolint", path], check=False, capture_output=True, text=True
+    )
+    rules = set(re.findall(r"DL\d+", found.stdout))
+    assert {"DL3000", "DL3002", "DL3003", "DL3007", "DL3009", "DL3015", "DL3020", "DL3025"} <= rules
+
+
+@dockerfile
+def test_image_carries_no_secret_and_no_more_than_it_needs(path: Path) -> None:
+    """What hadolint does not look at."""
+    text = path.read_text("utf-8")
+    for line in re.findall(r"^(?:ENV|ARG) .*(?:\\\n.*)*", text, re.MULTILINE):
+        named = re.findall(r"(\w+)=", line)
+        assert not [name for name in named if re.search("PASSWORD|SECRET|TOKEN|KEY", name)]
+    assert len(re.findall(r"^FROM ", text, re.MULTILINE)) == 2  # what builds is not what runs
+    assert "PIP_NO_CACHE_DIR=1" in text
+    assert re.search(r"^ARG PYTHON=python:3\.\d+-slim-\w+$", text, re.MULTILINE)
+    for source in re.findall(r"^COPY (?!--from)(?:--\S+ )?(.+) \S+$", text, re.MULTILINE):
+        assert [one for one in source.split() if not (ROOT / one).exists()] == []
 
 
 @dockerfile
@@ -171,9 +278,8 @@ def test_versions_are_pinned() -> None:
 
 
 def test_commands_start_what_exists() -> None:
-    assert SERVICES["worker"]["command"] == ["forecaster", "demo"]
-    data = load_config(demo_path()).data
-    assert data.bars.source == data.macro.source == "sample"  # the worker has no way out
+    assert json.dumps(SERVICES["worker"]["command"]) in (ROOT / "docker" / "worker.Dockerfile").read_text("utf-8")
+    assert demo_path() == ROOT / "pipelines" / "configs" / "demo.toml"
     command = SERVICES["api"]["command"]
     assert command[:3] == ["python", "-m", "serving"]
     assert json.dumps(command) in (ROOT / "docker" / "api.Dockerfile").read_text("utf-8")

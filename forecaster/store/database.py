@@ -33,7 +33,8 @@ def _configure_sqlite(connection: object, _record: ConnectionPoolEntry) -> None:
     # The driver's own implicit BEGIN is deferred: two writers would both read first and one would fail with "locked".
     connection.isolation_level = None  # type: ignore[attr-defined]  # DB-API connections are untyped
     cursor = connection.cursor()  # type: ignore[attr-defined]
-    for pragma in ("journal_mode=WAL", "busy_timeout=20000", "foreign_keys=ON", "synchronous=NORMAL"):
+    # The timeout first: of several that make a new database, all but one wait to switch it to WAL.
+    for pragma in ("busy_timeout=20000", "journal_mode=WAL", "foreign_keys=ON", "synchronous=NORMAL"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

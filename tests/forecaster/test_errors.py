@@ -32,6 +32,8 @@ FACTS: dict[type[ForecasterError], tuple[object, ...]] = {
     errors.ContractMismatch: ("d" * 64, "one input", "two"),
     errors.OutputInvalid: ("d" * 64, "quantiles cross"),
     errors.StoreOutdated: (None, "0001"),
+    errors.BackupUnwritten: (Path("b.zip"), "No space left on device"),
+    errors.BackupRefused: (Path("b.zip"), "it is no zip file; choose another backup"),
     errors.ForecastMissing: ("T",),
     errors.NotOnDemand: ("T", "its champion sees features of the user's own"),
     errors.NotTrained: (["lstm", "gru"],),

@@ -33,7 +33,7 @@ from forecaster.store.artifacts import (
 )
 from forecaster.store.challenges import Challenge, add_challenge, add_looks, challenges, count_recipes
 from forecaster.store.champions import Champion, all_champions, crown, find_champion, require_champion
-from forecaster.store.database import require_current
+from forecaster.store.database import connect, require_current
 from forecaster.store.history import (
     Instrument,
     Rejected,
@@ -188,6 +188,31 @@ def test_a_database_of_another_version_is_refused(store):
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(StoreOutdated, match="at revision 9999"):
         require_current(store)
+
+
+def test_several_that_migrate_at_once_wait_for_each_other(empty):
+    together = Barrier(4)
+
+    def run(_: int) -> tuple[str | None, str | None]:
+        engine = connect(empty.url.render_as_string(hide_password=False))
+        together.wait()
+        try:
+            return migrate(engine)
+        finally:
+            engine.dispose()
+
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(run, range(4)))
+    newest = done[0][1]
+    assert sorted(before or "" for before, _ in done) == ["", newest, newest, newest]
+    assert {after for _, after in done} == {newest}
+
+
+def test_what_a_newer_version_migrated_is_left_alone(store):
+    with store.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreOutdated, match="a newer version migrated it"):
+        migrate(store)
 
 
 # Artifacts
