@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, start_http_server
 
+from forecaster.errors import ConfigError
 from forecaster.store.alarms import AlarmKind
 
 Outcome = Literal["done", "failed", "waiting"]
@@ -87,9 +88,14 @@ class WorkerMetrics:
         """Answer Prometheus over HTTP until it is left; the port, where 0 was asked for.
 
         Raises:
-            OSError: The port is taken, or the host is none of this machine.
+            ConfigError: The port is taken, or the host is none of this machine.
         """
-        server, thread = start_http_server(port, host, self.registry)
+        try:
+            server, thread = start_http_server(port, host, self.registry)
+        except OSError as error:
+            raise ConfigError(
+                "metrics", f"{host}:{port} cannot be had ({error.strerror}); choose another port"
+            ) from error
         try:
             yield server.server_port
         finally:

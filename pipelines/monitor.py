@@ -70,10 +70,15 @@ def monitor(workspace: Workspace, session: date) -> list[Alarm]:
     Raises:
         ConfigError: The venue has no such session.
     """
+    return raise_alarms(workspace, session, watch(workspace, session))
+
+
+def raise_alarms(workspace: Workspace, session: date, watched: Sequence[Watch]) -> list[Alarm]:
+    """Write down what is alarming among what is watched; all alarms of the session."""
     engine, key = workspace.engine, workspace.config.target.key
     raised = [
         Alarm(key, one.kind, one.subject, session, one.statistic, one.threshold, one.says, workspace.now)
-        for one in watch(workspace, session)
+        for one in watched
         if one.alarming
     ]
     if raised and add_alarms(engine, raised):

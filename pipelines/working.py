@@ -2,7 +2,9 @@
 
 import os
 import signal
+import sys
 import threading
+from contextlib import ExitStack
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import gettempdir
@@ -52,18 +54,32 @@ def work(
         Policy, typer.Option(help="Sessions that fell due while nobody worked: see to which?")
     ] = "latest",
     lease: LeaseOption = 30.0,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(envvar="FORECASTER_METRICS_PORT", min=1, max=65535, help="Port of /metrics; none if left out."),
+    ] = None,
+    metrics_host: Annotated[
+        str, typer.Option(envvar="FORECASTER_METRICS_HOST", help="Address that /metrics listens on.")
+    ] = "127.0.0.1",
     workers: WorkersOption = None,
     database: DatabaseOption = None,
     tracking: TrackingOption = None,
 ) -> None:
     """See to sessions after their close, retrain when it is time, take over from the dead, until told to stop."""
+    from forecaster import logs
+    from pipelines.metrics import WorkerMetrics
     from pipelines.work.worker import TICK, working
 
+    logs.start(os.environ, sys.stderr)
     workspace = open_workspace(home, run, database, tracking, workers=workers)
     stop = threading.Event()
     for told in (signal.SIGTERM, signal.SIGINT):
         signal.signal(told, lambda *_: stop.set())
-    with working(workspace, clock, lease) as worker:
+    metrics = WorkerMetrics()
+    with ExitStack() as stack:
+        if metrics_port is not None:
+            stack.enter_context(metrics.serve(metrics_port, metrics_host))
+        worker = stack.enter_context(working(workspace, clock, lease, metrics))
         while not stop.is_set():
             if worker.look(catch_up, workspace.now):
                 ALIVE.touch()

@@ -5,9 +5,10 @@ from datetime import date
 from typing import Any
 
 from forecaster.errors import DataError, NotebookAway
-from forecaster.store.champions import find_champion
 from pipelines.backfill import issue_on, stored_days
 from pipelines.issue import issue as issue_now
+from pipelines.mirror import mirror as run_mirror
+from pipelines.monitor import raise_alarms, watch
 from pipelines.score import score as run_score
 from pipelines.timetable import Timetable
 from pipelines.workspace import Workspace
@@ -68,19 +69,18 @@ def issue_newest(workspace: Workspace) -> dict[str, Any]:
 
 
 def monitor(workspace: Workspace, session: date) -> dict[str, Any]:
-    """What monitoring raises at the session."""
-    from pipelines.monitor import monitor as run_monitor
-
-    if find_champion(workspace.engine, workspace.config.target.key) is None:
-        return {"alarms": []}
-    told = ("kind", "subject", "says", "statistic", "threshold")
-    return {"alarms": [{name: getattr(one, name) for name in told} for one in run_monitor(workspace, session)]}
+    """What is watched at the session, and the alarms that it raises."""
+    watched = watch(workspace, session)
+    raised = raise_alarms(workspace, session, watched)
+    facts = ("kind", "subject", "says", "statistic", "threshold")
+    return {
+        "watched": [{name: getattr(one, name) for name in facts if name != "says"} for one in watched],
+        "alarms": [{name: getattr(one, name) for name in facts} for one in raised],
+    }
 
 
 def mirror(workspace: Workspace, answer: str | None = None) -> dict[str, Any]:
     """Bring MLflow's alias in line with who is in charge; MLflow being away stops nothing."""
-    from pipelines.mirror import mirror as run_mirror
-
     try:
         return {"request": run_mirror(workspace, answer), "problem": None}
     except NotebookAway as error:

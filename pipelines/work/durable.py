@@ -65,8 +65,12 @@ class Queue:
     """How many all processes run at once."""
 
 
-def configure(home: Home, worker: str) -> None:
-    """Say where DBOS keeps its tables, and who this process is. Instances of its classes are made after this."""
+def configure(home: Home, worker: str, traces: str | None = None) -> None:
+    """Say where DBOS keeps its tables, and who this process is. Instances of its classes are made after this.
+
+    Arguments:
+        traces: OTLP endpoint that runs and steps are told to.
+    """
     config = DBOSConfig(
         name=APPLICATION,
         system_database_url=home.jobs_url,
@@ -75,6 +79,12 @@ def configure(home: Home, worker: str) -> None:
         serializer=Json(),
         log_level="CRITICAL",  # a run that failed is told of by us, in our words
     )
+    if traces:
+        config |= DBOSConfig(
+            enable_otlp=True,
+            otlp_traces_endpoints=[f"{traces.rstrip('/')}/v1/traces"],
+            otel_attribute_format="semconv",
+        )
     DBOS(config=config)
 
 

@@ -8,14 +8,15 @@ from typing import Any
 
 from dbos import DBOS, DBOSConfiguredInstance, SetWorkflowID, StepOptions
 from sqlalchemy.exc import DBAPIError
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
-from forecaster.errors import ForecasterError, NotebookAway, PromotionConflict, WorkerDied
+from forecaster.errors import ForecasterError, JobFailed, NotebookAway, PromotionConflict, WorkerDied
 from pipelines.timetable import Timetable, timetable_of
 from pipelines.work import daily, retraining
 from pipelines.work.durable import Queue, known_runs
 from pipelines.work.retraining import Why
 from pipelines.work.runs import Name
+from pipelines.work.telling import Telling
 from pipelines.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -28,11 +29,12 @@ ATTEMPTS = 6
 class Flows(DBOSConfiguredInstance):
     """The jobs of one run file."""
 
-    def __init__(self, workspace: Workspace, clock: Callable[[], datetime]) -> None:
+    def __init__(self, workspace: Workspace, clock: Callable[[], datetime], telling: Telling) -> None:
         """Arguments:
         workspace: On the run file; its own moment is not used.
         """
         self.target = workspace.config.target.key
+        self.telling = telling
         self._workspace, self._clock = workspace, clock
         super().__init__(self.target)
 
@@ -58,45 +60,55 @@ class Flows(DBOSConfiguredInstance):
     @DBOS.workflow(name="session")
     def session(self, day: str) -> dict[str, Any]:
         """See to a session: fetch, check, score, issue, monitor, and say whether to retrain."""
-        session = date.fromisoformat(day)
-        fetched = self._step("fetch", lambda: daily.fetch(self._now, environ))
-        checked = self._step("check", lambda: daily.check(self._now, session))
-        scored = self._step("score", lambda: daily.score(self._now))
-        issued = self._step(
-            "issue", lambda: daily.issue(self._now, self._timetable(session), session, checked["arrived"])
-        )
-        watched = self._step("monitor", lambda: daily.monitor(self._now, session))
-        mirrored = self._step("mirror", lambda: daily.mirror(self._now))
-        whole = not checked["missing"]
-        reason = self._step("decide", lambda: self._why(session, whole, watched["alarms"], mirrored["request"]))
-        if reason is not None:
-            self.ask_retraining(Name("retrain", self.target, session, reason["model"] or ""), Why(**reason))
-        outcome = "done" if whole else "deferred" if fetched["remote"] else "stale"
-        says = f"{len(issued['issued'])} issued, {scored['scored']} steps scored"
-        if not whole:
-            says += f"; nothing of {', '.join(checked['missing'][:3])} yet"
-        return {"outcome": outcome, "says": says, **fetched, **checked, **scored, **issued, **watched}
+        name, session = self._name(), date.fromisoformat(day)
+        with self.telling.run(name) as told:
+            fetched = self._step(name, "fetch", lambda: daily.fetch(self._now, environ))
+            checked = self._step(name, "check", lambda: daily.check(self._now, session))
+            scored = self._step(name, "score", lambda: daily.score(self._now))
+            issued = self._step(
+                name, "issue", lambda: daily.issue(self._now, self._timetable(session), session, checked["arrived"])
+            )
+            seen = self._step(name, "monitor", lambda: daily.monitor(self._now, session))
+            self._step(name, "tell", lambda: self.telling.session(name, seen["watched"], seen["alarms"]))
+            mirrored = self._step(name, "mirror", lambda: daily.mirror(self._now))
+            whole = not checked["missing"]
+            reason = self._step(name, "decide", lambda: self._why(session, whole, seen["alarms"], mirrored["request"]))
+            if reason is not None:
+                self.ask_retraining(Name("retrain", self.target, session, reason["model"] or ""), Why(**reason))
+            says = f"{len(issued['issued'])} issued, {scored['scored']} steps scored"
+            if not whole:
+                says += f"; nothing of {', '.join(checked['missing'][:3])} yet"
+            told |= {"outcome": "done" if whole else "deferred" if fetched["remote"] else "stale", "says": says}
+            told |= fetched | checked | scored | issued | {"alarms": seen["alarms"]}
+            return told
 
     @DBOS.workflow(name="retrain")
     def retrain(self, day: str, reason: dict[str, Any]) -> dict[str, Any]:
         """Freeze what is known, train, and let the gate (or, for a refit, soundness) decide."""
-        session, asked = date.fromisoformat(day), Why(**reason)
-        taken = self._step("snapshot", lambda: retraining.take(self._now))
-        if asked.kind == "challenge":
-            self._share_out(session, taken)
-            said = self._step("gate", lambda: retraining.challenge(self._on(taken), asked.model))
-        else:
-            said = self._step("refresh", lambda: retraining.refit(self._on(taken)))
-        answer = None if asked.model is None else f"{asked.model}, asked for by hand: {said['reason']}"
-        self._step("mirror", lambda: daily.mirror(self._now, answer))
-        issued = self._step("issue", lambda: daily.issue_newest(self._now))
-        return {**said, **issued, "kind": asked.kind, "because": asked.because, "says": said["reason"]}
+        name, session, asked = self._name(), date.fromisoformat(day), Why(**reason)
+        with self.telling.run(name) as told:
+            taken = self._step(name, "snapshot", lambda: retraining.take(self._now))
+            if asked.kind == "challenge":
+                self._share_out(session, taken)
+                said = self._step(name, "gate", lambda: retraining.challenge(self._on(taken), asked.model))
+            else:
+                said = self._step(name, "refresh", lambda: retraining.refit(self._on(taken)))
+            answer = None if asked.model is None else f"{asked.model}, asked for by hand: {said['reason']}"
+            self._step(name, "mirror", lambda: daily.mirror(self._now, answer))
+            issued = self._step(name, "issue", lambda: daily.issue_newest(self._now))
+            if said["moved"]:
+                self._step(name, "tell", lambda: self.telling.tell("promotion", name, asked.kind, "", said["reason"]))
+            told |= {"outcome": "done", "kind": asked.kind, "because": asked.because, "says": said["reason"]}
+            told |= said | issued
+            return told
 
     @DBOS.workflow(name="train")
     def train(self, taken: dict[str, Any], model: str) -> dict[str, Any]:
         """Train one model of a retraining, by whichever worker is free."""
-        trained: dict[str, Any] = self._step("train", lambda: retraining.train(self._on(taken), model))
-        return trained
+        name = self._name()
+        with self.telling.run(name) as told:
+            told |= self._step(name, "train", lambda: retraining.train(self._on(taken), model))
+            return told
 
     def _share_out(self, session: date, taken: dict[str, Any]) -> None:
         asked = []
@@ -118,16 +130,30 @@ class Flows(DBOSConfiguredInstance):
         reason = retraining.why(self._now, self._timetable(session), session, whole, alarms, done)
         return None if reason is None else reason.record()
 
-    def _step(self, name: str, work: Callable[[], Any]) -> Any:
+    def _step(self, name: Name, step: str, work: Callable[[], Any]) -> Any:
         """Carry out a step, again where what stopped it may pass; its outcome is kept before the next begins."""
         again = Retrying(
             stop=stop_after_attempt(ATTEMPTS),
             wait=wait_exponential(max=30),
             retry=retry_if_exception(may_pass),
-            before_sleep=lambda state: log.warning("again", extra={"step": name, "problem": str(state.outcome)}),
+            before_sleep=lambda state: log.warning("again", extra={"step": step, "problem": _problem(state)}),
             reraise=True,
         )
-        return DBOS.run_step(StepOptions(name=name), again, work)
+
+        def timed() -> Any:
+            with self.telling.step(name, step):
+                return again(work)
+
+        return DBOS.run_step(StepOptions(name=step), timed)
+
+    def _name(self) -> Name:
+        """Of the run that this is."""
+        name = Name.of(DBOS.workflow_id or "")
+        if name is None:
+            raise JobFailed(
+                "ValueError", f"a run without a name of ours: {DBOS.workflow_id}; leave it to those who asked"
+            )
+        return name
 
     @property
     def _now(self) -> Workspace:
@@ -149,3 +175,8 @@ def may_pass(error: BaseException) -> bool:
     if isinstance(error, ForecasterError):
         return isinstance(error, PromotionConflict | WorkerDied | NotebookAway)
     return isinstance(error, DBAPIError | OSError) or type(error).__module__.startswith("mlflow.")
+
+
+def _problem(state: RetryCallState) -> str:
+    error = state.outcome.exception() if state.outcome is not None else None
+    return type(error).__name__

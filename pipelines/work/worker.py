@@ -14,11 +14,14 @@ from datetime import datetime, timedelta
 from sqlalchemy.exc import DBAPIError
 
 from forecaster.store.workers import beat, beats, leave
+from pipelines.metrics import WorkerMetrics
 from pipelines.timetable import Policy, Timetable, timetable_of
+from pipelines.webhook import Webhook
 from pipelines.work.durable import configure, known_runs, launched, take_over, wait_for
 from pipelines.work.flows import Flows
 from pipelines.work.living import Living
 from pipelines.work.runs import Name, Run
+from pipelines.work.telling import Telling
 from pipelines.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -107,17 +110,21 @@ class Worker:
 
 
 @contextmanager
-def working(workspace: Workspace, clock: Callable[[], datetime], lease: float) -> Iterator[Worker]:
+def working(
+    workspace: Workspace, clock: Callable[[], datetime], lease: float, metrics: WorkerMetrics | None = None
+) -> Iterator[Worker]:
     """A worker in this process until the end; a thread of its own says that it lives.
 
     Arguments:
         lease: Seconds after which a worker that says nothing is taken for dead.
+        metrics: Where somebody asks for them.
     """
+    telling = Telling(metrics or WorkerMetrics(), Webhook.read(os.environ), clock)
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     workspace.home.prepare()
     beat(workspace.engine, name)  # before anything is taken: who takes must be seen to live
-    configure(workspace.home, name)
-    flows = Flows(workspace, clock)
+    configure(workspace.home, name, os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
+    flows = Flows(workspace, clock, telling)
     worker = Worker(workspace, flows, name, clock, lease)
     ended = threading.Event()
     with launched(flows.queues):
@@ -134,6 +141,6 @@ def working(workspace: Workspace, clock: Callable[[], datetime], lease: float) -
 def _keep_beating(worker: Worker, ended: threading.Event) -> None:
     while not ended.wait(TICK):
         try:
-            worker.beat()
+            worker.flows.telling.metrics.living(worker.beat())
         except DBAPIError as error:
             log.warning("the database is away", extra={"problem": type(error).__name__})
