@@ -26,8 +26,6 @@ DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
 ONE_SHOT = {"migrate"}
 WORKERS = ("worker", "worker-gpu")
 OPTIONAL = {"fred", "webhook-url", "webhook-secret"}
-AGREED = {"FORECASTER_METRICS_PORT", "FORECASTER_WEBHOOK_URL", "FORECASTER_WEBHOOK_SECRET"}
-"""Names of settings that land with the metrics and the webhook of a worker."""
 
 service = pytest.mark.parametrize("name", SERVICES)
 dockerfile = pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
@@ -144,7 +142,7 @@ def test_compose_file_holds_against_its_schema(tmp_path: Path) -> None:
 @service
 def test_environment_names_exist(name: str) -> None:
     source = "".join(path.read_text("utf-8") for path in (ROOT / "pipelines").rglob("*.py"))
-    known = AGREED | set(re.findall(r"""(?:envvar=|environment\.get\(|^_\w+ = )"(\w+)\"""", source, re.MULTILINE))
+    known = set(re.findall(r"""(?:envvar=|environment\.get\(|secret\(\w+, |^_\w+ = )"(\w+)\"""", source, re.MULTILINE))
     known |= {f"{name}_FILE" for name in known}
     known |= {f"{Settings.model_config['env_prefix']}{field}".upper() for field in Settings.model_fields}
     if name == "database":
@@ -166,6 +164,7 @@ def test_environment_of_the_example_exists() -> None:
         *SERVICES["api"]["environment"],
         "FORECASTER_REFRESH_SECONDS",
         "FORECASTER_REQUIRE_KEY",
+        "FORECASTER_LEASE_SECONDS",
         "FORECASTER_LOG",
         "FORECASTER_WEBHOOK_URL",
         "FORECASTER_WEBHOOK_SECRET",

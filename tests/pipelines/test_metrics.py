@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from forecaster.errors import ConfigError
 from pipelines.metrics import WorkerMetrics
 
 Samples = dict[tuple[str, ...], float]
@@ -70,5 +71,6 @@ def test_by_default_other_machines_are_not_answered():
 
 
 def test_a_port_that_is_taken_is_an_error():
-    with WorkerMetrics().serve(0) as port, pytest.raises(OSError, match="in use"), WorkerMetrics().serve(port):
+    taken = pytest.raises(ConfigError, match=r"in use.*choose another")
+    with WorkerMetrics().serve(0) as port, taken, WorkerMetrics().serve(port):
         pass
