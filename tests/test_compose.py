@@ -142,7 +142,7 @@ def test_compose_file_holds_against_its_schema(tmp_path: Path) -> None:
 @service
 def test_environment_names_exist(name: str) -> None:
     source = "".join(path.read_text("utf-8") for path in (ROOT / "pipelines").rglob("*.py"))
-    known = set(re.findall(r"""(?:envvar=|environment\.get\(|secret\(\w+, |^_\w+ = )"(\w+)\"""", source, re.MULTILINE))
+    known = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)+)"', source))
     known |= {f"{name}_FILE" for name in known}
     known |= {f"{Settings.model_config['env_prefix']}{field}".upper() for field in Settings.model_fields}
     if name == "database":
