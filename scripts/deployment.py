@@ -66,7 +66,8 @@ def main() -> None:
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         text = follow(Path(folder))
-    answer = json.loads(next(line for line in text.splitlines() if line.startswith("{")))
+    said = next(line for line in text.splitlines() if line.startswith("{"))
+    answer, _ = json.JSONDecoder().raw_decode(said)  # curl ends without a new line
     running = text.partition("\nrunning:\n")[2]
     missing = [name for name in ("forecaster work", "forecaster serve") if name not in running]
     if missing or answer["symbol"] != "^GSPC" or not answer["steps"]:
