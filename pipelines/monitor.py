@@ -31,7 +31,7 @@ from pipelines.workspace import Workspace
 log = logging.getLogger(__name__)
 
 _TESTS: tuple[AlarmKind, ...] = ("inputs", "scores", "coverage")
-_DAY = timedelta(hours=20)  # after a cut-off, for the visits of its session
+_VISITS = timedelta(hours=17)  # from a cut-off on in which its session's visits are made; the next one's is later
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _rows(engine: Engine, reads: RunConfig, session: date, at: datetime) -> tupl
     target, features = reads.target, reads.window.features
     table = reads.features.table
     facts = read_facts(engine, at, {*target.symbols, *subjects(features, table, target.symbols)})
-    each = [windows_of(facts, reads, symbol, last_heard(engine, symbol, at)) for symbol in target.symbols]
+    each = [windows_of(facts, reads, symbol, last_heard(engine, symbol, at + _VISITS)) for symbol in target.symbols]
     sessions = each[0].sessions
     for windows in each[1:]:
         sessions = np.intersect1d(sessions, windows.sessions)
@@ -215,7 +215,7 @@ def _age(engine: Engine, symbol: str, session: date, at: datetime, before: Seque
 
 def _silence(engine: Engine, series: str, session: date, at: datetime, before: Sequence[Alarm]) -> Watch:
     """Whether a series' source has answered since it should have; it alone knows when there is something to say."""
-    told = last_visit(engine, series, until=at + _DAY)
+    told = last_visit(engine, series, until=at + _VISITS)
     since = None if told is None or told.stale_since is None or told.stale_since > session else told.stale_since
     return _behind(series, since, 0 if since is None else max((session - since).days, 1), before)
 
