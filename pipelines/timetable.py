@@ -51,6 +51,10 @@ class Timetable:
         session: date | None = self.calendar.sessions[due[-1]].item() if len(due) else None
         return session
 
+    def at(self, moment: datetime) -> date:
+        """The newest session that was due at a moment; its day where that lies before all sessions."""
+        return self.latest(moment) or moment.date()
+
     def missed(self, after: date | None, now: datetime, policy: Policy, began: datetime) -> list[date]:
         """Sessions to see to now, in order.
 

@@ -64,19 +64,21 @@ def why(
     drifted = [alarm["says"] for alarm in alarms if alarm["kind"] != "age"]
     if drifted:
         return Why("challenge", drifted[0])
-    moves, asked = promotions(engine, target), challenges(engine, target, limit=1)
-    done = {
-        kind: [run.name.session for run in past if run.told.get("kind") == kind] for kind in ("refresh", "challenge")
-    }
-    challenged = max([one.created_at.date() for one in asked] + done["challenge"], default=moves[-1].created_at.date())
-    if timetable.since(challenged, session) >= jobs.challenge_every:
+    moved, asked = promotions(engine, target)[0], challenges(engine, target, limit=1)
+    challenged = max([timetable.at(one.created_at) for one in asked] + _sessions(past, "challenge"), default=None)
+    if challenged is None or timetable.since(challenged, session) >= jobs.challenge_every:
         return Why("challenge", f"{jobs.challenge_every} sessions since the last")
     recipe = recipe_of(champion)
     every = jobs.refresh_every or (recipe.refit_every if recipe is not None else None) or MONTH
-    refitted = max([moves[0].created_at.date(), challenged, *done["refresh"]])
+    refitted = max([timetable.at(moved.created_at), challenged, *_sessions(past, "refresh")])
     if recipe is not None and timetable.since(refitted, session) >= every:
         return Why("refresh", f"{every} sessions since the last refit")
     return None
+
+
+def _sessions(past: Sequence[Run], kind: str) -> list[date]:
+    """Sessions whose retraining was of that kind."""
+    return [run.name.session for run in past if run.told.get("kind") == kind]
 
 
 def take(workspace: Workspace) -> dict[str, Any]:
