@@ -11,6 +11,7 @@ from forecaster.errors import ForecasterError
 from forecaster.hidden import Blotter
 from pipelines.doctor.clocks import clock
 from pipelines.doctor.finding import Finding, Look, Patient, Unwell
+from pipelines.doctor.jobs import jobs
 from pipelines.doctor.notebook import notebook
 from pipelines.doctor.places import disk, home
 from pipelines.doctor.sources import sources
@@ -25,6 +26,7 @@ LOOKS: tuple[tuple[str, Look], ...] = (
     ("champion", champion),
     ("mlflow", notebook),
     ("clock", clock),
+    ("jobs", jobs),
 )
 """In the order in which a run needs them."""
 

@@ -134,18 +134,26 @@ def known_runs(prefixes: Sequence[str], limit: int | None = None) -> list[Run]:
 
 def recorded_runs(home: Home, prefixes: Sequence[str], limit: int | None = None) -> list[Run]:
     """The same for a process that only looks; empty where nothing ever ran."""
-    engine = connect(home.jobs_url)
-    shared = engine.dialect.name == "postgresql"
-    there = shared or (home.root / "jobs.db").exists()
-    if not there or not inspect(engine).has_table("workflow_status", schema="dbos" if shared else None):
+    if not _any_run(home):
         return []
-    engine.dispose()
     client = DBOSClient(system_database_url=home.jobs_url, serializer=Json())
     try:
         found = client.list_workflows(workflow_id_prefix=list(prefixes), sort_desc=True, limit=limit, load_input=False)
         return _runs(found)
     finally:
         client.destroy()
+
+
+def _any_run(home: Home) -> bool:
+    """Whether DBOS has made its tables; asking it would make them."""
+    if home.database is None and not (home.root / "jobs.db").exists():
+        return False
+    engine = connect(home.jobs_url)
+    try:
+        schema = "dbos" if engine.dialect.name == "postgresql" else None
+        return inspect(engine).has_table("workflow_status", schema=schema)
+    finally:
+        engine.dispose()
 
 
 def _runs(found: Sequence[WorkflowStatus]) -> list[Run]:

@@ -59,7 +59,7 @@ validation_from = 2013-01-01
 test_from = 2015-01-01
 
 [jobs]
-refresh_every = 3
+refresh_every = 4
 
 [[models]]
 name = "naive"
@@ -230,7 +230,7 @@ def test_a_week(house: House) -> None:
     runs = house.runs()
     assert [run.name.session for run in reversed(runs) if run.name.job == "session"] == sessions
     retrained = [(run.told["kind"], run.name.session) for run in reversed(runs) if run.name.job == "retrain"]
-    assert retrained == [("challenge", sessions[0]), ("refresh", sessions[3])]
+    assert retrained == [("challenge", sessions[0]), ("refresh", sessions[4])]
     assert {run.state for run in runs} == {"done"}, [run.says for run in runs]
     assert len(challenges(house.engine, TARGET)) == 1
     assert [one.version for one in promotions(house.engine, TARGET)] == [2, 1]

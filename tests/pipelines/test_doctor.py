@@ -29,7 +29,7 @@ from tests.pipelines.stand_in_mlflow import StandInMlflow
 NOW = datetime(2019, 3, 1, 12, tzinfo=UTC)
 DIGEST, OTHER = "d" * 64, "0" * 64
 TARGET = "^GSPC-return-2"
-WHOLE = ["home", "disk", "database", "data", "sources", "champion", "mlflow", "clock"]
+WHOLE = ["home", "disk", "database", "data", "sources", "champion", "mlflow", "clock", "jobs"]
 PASSWORD = "pass-word-of-the-run"  # noqa: S105  # made up
 
 
@@ -114,8 +114,8 @@ def test_a_database_server_whose_clock_is_off_is_told(store, tmp_path):
 def test_a_database_without_our_tables_is_told_by_every_look_that_needs_it(empty, tmp_path):
     found = {one.what: one for one in doctor(patient(empty, tmp_path / "h", datetime.now(UTC)))}
     assert list(found) == WHOLE
-    assert [what for what, one in found.items() if not one.ok] == ["database", "data", "sources", "champion"]
-    assert "needs 0007; run `forecaster fetch`" in found["database"].says
+    assert [what for what, one in found.items() if not one.ok] == ["database", "data", "sources", "champion", "jobs"]
+    assert "needs 0007; run `forecaster migrate`" in found["database"].says
     assert "`forecaster fetch`" in found["data"].says
 
 
@@ -124,7 +124,7 @@ def test_a_database_that_is_away_is_told_without_its_password(tmp_path):
         port = listener.getsockname()[1]
     url = f"postgresql+psycopg://me:{PASSWORD}@127.0.0.1:{port}/x"
     found = {one.what: one for one in doctor(patient(url, tmp_path / "h", datetime.now(UTC)))}
-    assert [what for what, one in found.items() if not one.ok] == ["database", "data", "sources", "champion"]
+    assert [what for what, one in found.items() if not one.ok] == ["database", "data", "sources", "champion", "jobs"]
     assert "see that it runs and that FORECASTER_DATABASE_URL is right" in found["database"].says
     assert PASSWORD not in json.dumps([one.says for one in found.values()])
 
