@@ -228,10 +228,10 @@ def test_a_week(house: House) -> None:
     assert {step.entry.kind for step in steps} == {"live"}
 
     runs = house.runs()
+    assert {run.state for run in runs} == {"done"}, [run.says for run in runs]
     assert [run.name.session for run in reversed(runs) if run.name.job == "session"] == sessions
     retrained = [(run.told["kind"], run.name.session) for run in reversed(runs) if run.name.job == "retrain"]
     assert retrained == [("challenge", sessions[0]), ("refresh", sessions[4])]
-    assert {run.state for run in runs} == {"done"}, [run.says for run in runs]
     assert len(challenges(house.engine, TARGET)) == 1
     assert [one.version for one in promotions(house.engine, TARGET)] == [2, 1]
 
