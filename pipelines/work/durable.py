@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dbos import DBOS, DBOSClient, DBOSConfig, Serializer, WorkflowStatus
+from dbos._dbos import _get_or_create_dbos_registry
 from sqlalchemy import inspect
 
 from forecaster.errors import ForecasterError, JobFailed
@@ -63,6 +64,8 @@ class Queue:
     """How many of it this process runs at once."""
     anywhere: int | None = None
     """How many all processes run at once."""
+    every: float = 0.5
+    """Seconds from one look at it to the next."""
 
 
 def configure(home: Home, worker: str, traces: str | None = None) -> None:
@@ -99,25 +102,27 @@ def launched(queues: Sequence[Queue]) -> Iterator[None]:
                 queue.name,
                 worker_concurrency=queue.here,
                 global_concurrency=queue.anywhere,
-                polling_interval_sec=0.5,
+                polling_interval_sec=queue.every,
                 on_conflict="always_update",
             )
         yield
     finally:
         DBOS.destroy(workflow_completion_timeout_sec=0)
+        _get_or_create_dbos_registry().instance_info_map.clear()  # it keeps them for good; the next brings its own
 
 
-def take_over(living: set[str]) -> list[str]:
-    """Put the runs of workers that do not live back into their queues; the dead.
+def at_work() -> set[str]:
+    """Workers that have runs, alive or not."""
+    return {str(one.executor_id) for one in DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)}
+
+
+def take_over(dead: list[str]) -> None:
+    """Put the runs of dead workers back into their queues.
 
     The library does it in one conditional statement by worker and run, so it does not matter how many do it at once: a
     run that somebody has taken since is not taken from him. Its public `resume_workflow` would.
     """
-    pending = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
-    dead = sorted({str(one.executor_id) for one in pending} - living)
-    if dead:
-        DBOS._recover_pending_workflows(dead)
-    return dead
+    DBOS._recover_pending_workflows(dead)
 
 
 def wait_for(name: Name) -> None:

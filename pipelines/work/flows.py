@@ -72,13 +72,17 @@ class Flows(DBOSConfiguredInstance):
             self._step(name, "tell", lambda: self.telling.session(name, seen["watched"], seen["alarms"]))
             mirrored = self._step(name, "mirror", lambda: daily.mirror(self._now))
             whole = not checked["missing"]
-            reason = self._step(name, "decide", lambda: self._why(session, whole, seen["alarms"], mirrored["request"]))
+            outcome = "done" if whole else "deferred" if fetched["remote"] else "stale"
+            reason = None
+            if outcome != "deferred":  # nothing is trained on data that are yet to come
+                asked = mirrored["request"]
+                reason = self._step(name, "decide", lambda: self._why(session, whole, seen["alarms"], asked))
             if reason is not None:
                 self.ask_retraining(Name("retrain", self.target, session, reason["model"] or ""), Why(**reason))
             says = f"{len(issued['issued'])} issued, {scored['scored']} steps scored"
             if not whole:
                 says += f"; nothing of {', '.join(checked['missing'][:3])} yet"
-            told |= {"outcome": "done" if whole else "deferred" if fetched["remote"] else "stale", "says": says}
+            told |= {"outcome": outcome, "says": says}
             told |= fetched | checked | scored | issued | {"alarms": seen["alarms"]}
             return told
 

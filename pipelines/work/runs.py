@@ -22,6 +22,11 @@ class Name:
     def __str__(self) -> str:
         return " ".join(part for part in (self.job, self.target, self.session.isoformat(), self.more) if part)
 
+    @property
+    def attempt(self) -> int:
+        """Which attempt at its session it is; 0 for the first."""
+        return int(self.more.removeprefix("again ")) if self.more.startswith("again ") else 0
+
     @classmethod
     def of(cls, text: str) -> Self | None:
         """The name as it was written; None for what is none."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from sqlalchemy.exc import DBAPIError
 
@@ -17,7 +17,7 @@ from forecaster.store.workers import beat, beats, leave
 from pipelines.metrics import WorkerMetrics
 from pipelines.timetable import Policy, Timetable, timetable_of
 from pipelines.webhook import Webhook
-from pipelines.work.durable import configure, known_runs, launched, take_over, wait_for
+from pipelines.work.durable import at_work, configure, known_runs, launched, take_over, wait_for
 from pipelines.work.flows import Flows
 from pipelines.work.living import Living
 from pipelines.work.runs import Name, Run
@@ -49,10 +49,13 @@ class Worker:
         """Say that this worker lives, and go on with what the dead left; how many live."""
         engine = self.workspace.engine
         beat(engine, self.name)
+        busy = at_work()  # before the counts: who began to work in between has said that he lives
         counts = beats(engine)
         alive = self.living.look(counts) | {self.name}
-        for dead in take_over(alive):
-            log.warning("taken over", extra={"dead": dead})
+        dead = sorted(busy - alive)
+        if dead:
+            take_over(dead)
+            log.warning("taken over", extra={"dead": ", ".join(dead)})
         for gone in set(counts) - alive:
             leave(engine, gone)
         return len(alive)
@@ -64,9 +67,9 @@ class Worker:
             began: Since when somebody looks.
         """
         now = self.clock()
-        timetable = self._timetable(now)
         past = known_runs([f"session {self.flows.target} "], limit=50)
         newest = max((run.name.session for run in past), default=None)
+        timetable = self._timetable(now, newest)
         names = [Name("session", self.flows.target, day) for day in timetable.missed(newest, now, policy, began)]
         if not names and newest is not None and newest == timetable.latest(now):
             names = self._again(now, [run for run in past if run.name.session == newest])
@@ -103,28 +106,34 @@ class Worker:
         asked = datetime.fromisoformat(last.told["asked_at"]) if "asked_at" in last.told else last.asked_at
         if now < asked + wait:
             return []
-        return [Name("session", self.flows.target, last.name.session, f"again {len(attempts)}")]
+        return [Name("session", self.flows.target, last.name.session, f"again {last.name.attempt + 1}")]
 
-    def _timetable(self, now: datetime) -> Timetable:
-        return timetable_of(self.workspace.config, now.date() - timedelta(days=30), now.date() + timedelta(days=30))
+    def _timetable(self, now: datetime, newest: date | None) -> Timetable:
+        first = min(now.date(), newest or now.date()) - timedelta(days=30)
+        return timetable_of(self.workspace.config, first, now.date() + timedelta(days=30))
 
 
 @contextmanager
 def working(
-    workspace: Workspace, clock: Callable[[], datetime], lease: float, metrics: WorkerMetrics | None = None
+    workspace: Workspace,
+    clock: Callable[[], datetime],
+    lease: float,
+    metrics: WorkerMetrics | None = None,
+    kind: type[Flows] = Flows,
 ) -> Iterator[Worker]:
     """A worker in this process until the end; a thread of its own says that it lives.
 
     Arguments:
         lease: Seconds after which a worker that says nothing is taken for dead.
         metrics: Where somebody asks for them.
+        kind: What its runs do.
     """
     telling = Telling(metrics or WorkerMetrics(), Webhook.read(os.environ), clock)
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     workspace.home.prepare()
     beat(workspace.engine, name)  # before anything is taken: who takes must be seen to live
     configure(workspace.home, name, os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
-    flows = Flows(workspace, clock, telling)
+    flows = kind(workspace, clock, telling)
     worker = Worker(workspace, flows, name, clock, lease)
     ended = threading.Event()
     with launched(flows.queues):
