@@ -16,6 +16,7 @@ from sqlalchemy import Engine, create_engine, event, select, text
 from forecaster.errors import ConfigError, MissingSessions
 from forecaster.store.alarms import Alarm, add_alarms
 from forecaster.store.champions import crown, find_champion
+from forecaster.store.database import connect
 from forecaster.store.schema import bar, forecast, promotion, run, score
 from forecaster.store.workers import beat, beats
 from pipelines.backfill import backfill, issue_on
