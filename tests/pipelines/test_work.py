@@ -329,6 +329,8 @@ def test_jobs_tell_what_failed_and_why(tmp_path: Path) -> None:
         Console(file=out, width=width).print(terminal.jobs([failed]))
         assert max(map(len, out.getvalue().splitlines())) <= width
         assert "failed" in out.getvalue()
+        assert "exists" in out.getvalue()
+        assert "…" not in out.getvalue()
         assert "2018-12-10" in out.getvalue()
     shown = forecaster("jobs", "--json", home=made.home.root)
     (record,) = json.loads(shown.stdout)["runs"]
