@@ -74,7 +74,8 @@ def _table(title: str, columns: Sequence[str]) -> Table:
 def jobs(runs: "Sequence[Run]") -> Table:
     """Runs of jobs, as they stand."""
     table = _table("Jobs", ("job", "session", "asked for", "state", "seconds", "what came of it"))
-    table.columns[-1].justify, table.columns[-1].no_wrap = "left", False
+    for column in (table.columns[0], table.columns[-1]):
+        column.justify, column.no_wrap, column.overflow = "left", False, "fold"
     for run in runs:
         job = " ".join(part for part in (run.name.job, run.name.target, run.name.more) if part)
         took = "" if run.seconds is None else f"{run.seconds:.1f}"

@@ -5,19 +5,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from rich.console import Console
 from sqlalchemy import Engine, create_engine, event, select, text
 
 from forecaster.errors import ConfigError, MissingSessions
 from forecaster.store.alarms import Alarm, add_alarms
 from forecaster.store.champions import crown, find_champion
+from forecaster.store.database import connect
 from forecaster.store.schema import bar, forecast, promotion, run, score
 from forecaster.store.workers import beat, beats
+from pipelines import terminal
 from pipelines.backfill import backfill, issue_on
 from pipelines.config import RunConfig
 from pipelines.home import Home
@@ -320,14 +324,14 @@ def test_jobs_tell_what_failed_and_why(tmp_path: Path) -> None:
         (failed,) = see_to(one)
     assert failed.state == "failed"
     assert "needs a folder that exists" in failed.says
-    seen = {}
-    for columns in ("80", "120"):
-        table = forecaster("jobs", home=made.home.root, COLUMNS=columns)
-        assert table.returncode == 0, table.stderr
-        lines = table.stdout.splitlines()
-        assert max(map(len, lines)) <= int(columns)
-        seen[columns] = " ".join(table.stdout.split())
-    assert all("failed" in text and "2018-12-10" in text for text in seen.values())
+    for width in (80, 120):
+        out = StringIO()
+        Console(file=out, width=width).print(terminal.jobs([failed]))
+        assert max(map(len, out.getvalue().splitlines())) <= width
+        assert "failed" in out.getvalue()
+        assert "exists" in out.getvalue()
+        assert "…" not in out.getvalue()
+        assert "2018-12-10" in out.getvalue()
     shown = forecaster("jobs", "--json", home=made.home.root)
     (record,) = json.loads(shown.stdout)["runs"]
     assert (record["job"], record["state"], record["says"]) == ("session", "failed", failed.says)
