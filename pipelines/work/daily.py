@@ -5,6 +5,7 @@ from datetime import date
 from typing import Any
 
 from forecaster.errors import DataError, NotebookAway
+from forecaster.store.visits import is_delisted
 from pipelines.backfill import issue_on, stored_days
 from pipelines.issue import issue as issue_now
 from pipelines.mirror import mirror as run_mirror
@@ -30,9 +31,10 @@ def fetch(workspace: Workspace, environment: Mapping[str, str]) -> dict[str, Any
 
 
 def check(workspace: Workspace, session: date) -> dict[str, Any]:
-    """Which of the target's symbols have a believed value of the session, and which have not."""
-    arrived = [symbol for symbol in workspace.config.target.symbols if session in stored_days(workspace, symbol)]
-    return {"arrived": arrived, "missing": sorted(set(workspace.config.target.symbols) - set(arrived))}
+    """Which of the target's symbols have a believed value of the session, and which have not; a delisted one will not."""
+    listed = [one for one in workspace.config.target.symbols if is_delisted(workspace.engine, one) is None]
+    arrived = [symbol for symbol in listed if session in stored_days(workspace, symbol)]
+    return {"arrived": arrived, "missing": sorted(set(listed) - set(arrived))}
 
 
 def score(workspace: Workspace) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class Worker:
         timetable = self._timetable(now, newest)
         names = [Name("session", self.flows.target, day) for day in timetable.missed(newest, now, policy, began)]
         if not names and newest is not None and newest == timetable.latest(now):
-            names = self._again(now, [run for run in past if run.name.session == newest])
+            names = self._again(now, timetable, [run for run in past if run.name.session == newest])
         for name in names:
             self.flows.ask(name)
             log.info("due", extra={"run": str(name)})
@@ -97,16 +97,18 @@ class Worker:
                 found += [run.name for run in asked if run.name not in found]
         return [run for name in found for run in known_runs([str(name)]) if run.name == name]
 
-    def _again(self, now: datetime, attempts: list[Run]) -> list[Name]:
+    def _again(self, now: datetime, timetable: Timetable, attempts: list[Run]) -> list[Name]:
         """The next attempt at a session whose bars had not arrived, or that failed, when its time has come."""
         if any(not run.over or run.state in ("done", "stale") for run in attempts):
             return []
         wait = timedelta(minutes=self.workspace.config.jobs.retry_minutes)
         last = attempts[0]
-        asked = datetime.fromisoformat(last.told["asked_at"]) if "asked_at" in last.told else last.asked_at
-        if now < asked + wait:
+        attempt = last.name.attempt + 1
+        # Counted from when the session was due: a worker whose clock is ahead asks too early, but not again and again.
+        rested = "asked_at" not in last.told or now >= datetime.fromisoformat(last.told["asked_at"]) + wait
+        if not rested or now < timetable.due_at(last.name.session) + attempt * wait:
             return []
-        return [Name("session", self.flows.target, last.name.session, f"again {last.name.attempt + 1}")]
+        return [Name("session", self.flows.target, last.name.session, f"again {attempt}")]
 
     def _timetable(self, now: datetime, newest: date | None) -> Timetable:
         first = min(now.date(), newest or now.date()) - timedelta(days=30)
