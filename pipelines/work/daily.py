@@ -31,7 +31,7 @@ def fetch(workspace: Workspace, environment: Mapping[str, str]) -> dict[str, Any
 
 
 def check(workspace: Workspace, session: date) -> dict[str, Any]:
-    """Which of the target's symbols have a believed value of the session, and which have not; a delisted one will not."""
+    """Which of the target's symbols have a believed value of the session, and which have not; not the delisted ones."""
     listed = [one for one in workspace.config.target.symbols if is_delisted(workspace.engine, one) is None]
     arrived = [symbol for symbol in listed if session in stored_days(workspace, symbol)]
     return {"arrived": arrived, "missing": sorted(set(listed) - set(arrived))}
