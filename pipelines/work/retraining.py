@@ -64,13 +64,14 @@ def why(
     drifted = [alarm["says"] for alarm in alarms if alarm["kind"] != "age"]
     if drifted:
         return Why("challenge", drifted[0])
-    moved, asked = promotions(engine, target)[0], challenges(engine, target, limit=1)
-    challenged = max([timetable.at(one.created_at) for one in asked] + _sessions(past, "challenge"), default=None)
-    if challenged is None or timetable.since(challenged, session) >= jobs.challenge_every:
+    moves, asked = promotions(engine, target), challenges(engine, target, limit=1)
+    first = timetable.at(moves[-1].created_at)
+    challenged = max([first, *(timetable.at(one.created_at) for one in asked), *_sessions(past, "challenge")])
+    if timetable.since(challenged, session) >= jobs.challenge_every:
         return Why("challenge", f"{jobs.challenge_every} sessions since the last")
     recipe = recipe_of(champion)
     every = jobs.refresh_every or (recipe.refit_every if recipe is not None else None) or MONTH
-    refitted = max([timetable.at(moved.created_at), challenged, *_sessions(past, "refresh")])
+    refitted = max([timetable.at(moves[0].created_at), challenged, *_sessions(past, "refresh")])
     if recipe is not None and timetable.since(refitted, session) >= every:
         return Why("refresh", f"{every} sessions since the last refit")
     return None

@@ -137,6 +137,7 @@ def test_session_is_seen_to_once(store: Engine, tmp_path: Path) -> None:
     assert (again.told, again.worker) == (done.told, done.worker)
     assert issued_of(fresh) == once
     assert beats(fresh.engine) == {}  # who goes says so
+    fresh.engine.dispose()
 
 
 def lived_through(made: Workspace, policy: Policy, looks: list[date]) -> list[Run]:
