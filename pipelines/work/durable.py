@@ -167,7 +167,8 @@ def _runs(found: Sequence[WorkflowStatus]) -> list[Run]:
 
 def _run(name: Name, one: WorkflowStatus) -> Run:
     told = one.output if isinstance(one.output, dict) else {}
-    state = told.get("outcome") or _STATES.get(one.status, "failed")
+    ended_as = _STATES.get(one.status, "failed")
+    state: State = told.get("outcome", "done") if ended_as == "done" else ended_as
     failed = f"{one.error}" if one.error else one.status.lower().replace("_", " ")
     ended = one.completed_at if one.status not in ("PENDING", "ENQUEUED", "DELAYED") else None
     return Run(

@@ -65,8 +65,9 @@ def why(
     if drifted:
         return Why("challenge", drifted[0])
     moves, asked = promotions(engine, target), challenges(engine, target, limit=1)
-    first = timetable.at(moves[-1].created_at)
-    challenged = max([first, *(timetable.at(one.created_at) for one in asked), *_sessions(past, "challenge")])
+    judged = next((one for one in moves if one.decision.get("kind") in ("challenge", "fallback")), moves[-1])
+    came = timetable.at(judged.created_at)
+    challenged = max([came, *(timetable.at(one.created_at) for one in asked), *_sessions(past, "challenge")])
     if timetable.since(challenged, session) >= jobs.challenge_every:
         return Why("challenge", f"{jobs.challenge_every} sessions since the last")
     recipe = recipe_of(champion)

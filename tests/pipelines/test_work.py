@@ -249,7 +249,7 @@ def test_attempts_go_on_after_the_fiftieth(made: Workspace) -> None:
             Run(Name("session", KEY, DAYS[0], f"again {at}"), "deferred", "", told, "", clock.now, 1.0)
             for at in range(99, 49, -1)
         ]
-        (name,) = one._again(clock.now + HOUR, past)
+        (name,) = one._again(clock.now + 26 * HOUR, TABLE, past)
         assert name.more == "again 100"
 
 
@@ -383,7 +383,7 @@ def client(made: Workspace) -> MlflowClient:
 def test_alias_pointed_at_a_foreign_model_is_set_back_at_once(made: Workspace) -> None:
     champion = find_champion(made.engine, KEY)
     assert champion is not None
-    foreign = client(made).create_model_version(KEY, client(made).get_model_version(KEY, "1").source)
+    foreign = client(made).create_model_version(KEY, "s3://elsewhere/model")
     client(made).set_registered_model_alias(KEY, "champion", foreign.version)
     assert made.notebook.alias(KEY).moved
     assert mirror(made) is None
