@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dbos import DBOS, DBOSClient, DBOSConfig, Serializer, WorkflowStatus
-from sqlalchemy import inspect
+from sqlalchemy import Engine, event, inspect
+from sqlalchemy.engine import ExceptionContext
 
 from forecaster.errors import ForecasterError, JobFailed
 from forecaster.store.database import connect
@@ -71,6 +72,7 @@ def configure(home: Home, worker: str, traces: str | None = None) -> None:
     Arguments:
         traces: OTLP endpoint that runs and steps are told to.
     """
+    event.listen(Engine, "handle_error", _lost)
     config = DBOSConfig(
         name=APPLICATION,
         system_database_url=home.jobs_url,
@@ -86,6 +88,17 @@ def configure(home: Home, worker: str, traces: str | None = None) -> None:
             otel_attribute_format="semconv",
         )
     DBOS(config=config)
+
+
+def _lost(context: ExceptionContext) -> None:
+    """Call a server that cannot be reached lost.
+
+    The library waits until a lost connection is back. That one could not be made it knows by the driver's words, which
+    psycopg 3.3 has changed for a socket that is gone and a host without an address: the run's error could then not be
+    written down either, and it stayed with its living worker for ever.
+    """
+    if context.connection is None and context.dialect.name == "postgresql":
+        context.is_disconnect = True
 
 
 @contextmanager
