@@ -55,7 +55,8 @@ def main() -> int:
         wait("the end of the runs", stage.over, stage)
         wrong += [] if worker.poll() is None else [f"the worker ended with {worker.returncode}"]
     wrong += faults(stage, record_of(store_at(str(asked.finished))))
-    wrong += ["a stack trace in the log"] if "Traceback" in (stage.home / "log").read_text() else []
+    bare = [line for line in (stage.home / "log").read_text().splitlines() if not line.startswith("{")]
+    wrong += [f"bare lines in the log: {bare[0][:100]}"] if bare else []
     shutil.copytree(stage.home, asked.left)
     print("\n".join(wrong), end="")
     return int(bool(wrong))

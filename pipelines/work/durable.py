@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dbos import DBOS, DBOSClient, DBOSConfig, Serializer, WorkflowStatus
+from dbos._dbos import _get_dbos_instance
 from sqlalchemy import Engine, event, inspect
 from sqlalchemy.engine import ExceptionContext
 
@@ -72,7 +73,7 @@ def configure(home: Home, worker: str, traces: str | None = None) -> None:
     Arguments:
         traces: OTLP endpoint that runs and steps are told to.
     """
-    event.listen(Engine, "handle_error", _lost)
+    event.listen(Engine, "handle_error", call_lost)
     config = DBOSConfig(
         name=APPLICATION,
         system_database_url=home.jobs_url,
@@ -90,7 +91,7 @@ def configure(home: Home, worker: str, traces: str | None = None) -> None:
     DBOS(config=config)
 
 
-def _lost(context: ExceptionContext) -> None:
+def call_lost(context: ExceptionContext) -> None:
     """Call a server that cannot be reached lost.
 
     The library waits until a lost connection is back. That one could not be made it knows by the driver's words, which
@@ -131,6 +132,15 @@ def take_over(living: set[str]) -> list[str]:
     if dead:
         DBOS._recover_pending_workflows(dead)
     return dead
+
+
+def idle(worker: str) -> bool:
+    """Whether this worker has runs and carries out none of them.
+
+    So it is where the library could not write down how a run ended: on a full disk, say, which it does not wait for.
+    """
+    mine = DBOS.list_workflows(status="PENDING", executor_id=worker, load_input=False, load_output=False)
+    return bool(mine) and not _get_dbos_instance()._active_workflows_set.activeList()
 
 
 def wait_for(name: Name) -> None:

@@ -8,15 +8,23 @@ import random
 import signal
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from dbos._utils import retriable_postgres_exception
+from mlflow.utils.model_utils import env_var_tracker
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.exc import OperationalError
 
 from benchmarks.job_kills import Point, killed, points_of, undisturbed
-from benchmarks.job_stage import Stage, Step, copied, finish, kill, prepared, wait
+from benchmarks.job_stage import Stage, Step, at_work, copied, finish, kill, prepared, wait
 from benchmarks.same_record import Record
 from benchmarks.sound_store import faults
 from forecaster.errors import WorkerDied
+from forecaster.store.database import connect
+from forecaster.store.workers import beats
+from pipelines.work.durable import call_lost
 from pipelines.workers import Workers
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred as AnyType.*")  # mlflow, when it is imported
@@ -97,6 +105,27 @@ def test_fault_18_a_worker_that_was_thought_dead_does_no_harm_when_it_comes_back
         kill(first)
 
 
+def test_a_run_that_its_living_worker_does_not_carry_out_is_gone_on_with(
+    calm: tuple[Stage, Record, list[Step]], tmp_path: Path
+) -> None:
+    # As it is where a run's end could not be written down, on a full disk for one.
+    template, expected, _ = calm
+    stage = copied(replace(template, home=template.home.parent / "finished"), tmp_path / "idle")
+    with at_work(stage):
+        wait("a worker", lambda: len(beats(connect(stage.url))) == 1, stage)
+        (worker,) = beats(connect(stage.url))
+        with connect(f"sqlite:///{stage.home / 'jobs.db'}").begin() as jobs:
+            mine = {"worker": worker}
+            jobs.execute(text("DELETE FROM workflow_output WHERE workflow_uuid LIKE 'retrain%'"))
+            jobs.execute(text("DELETE FROM operation_outputs WHERE function_name = 'issue'"))
+            jobs.execute(text("UPDATE workflow_status SET status = 'PENDING', executor_id = :worker "
+                              "WHERE workflow_uuid LIKE 'retrain%'"), mine)  # fmt: skip
+        assert not stage.over()
+        wait("its end", stage.over, stage)
+    assert set(stage.states().values()) == {"SUCCESS"}
+    assert faults(stage, expected) == []
+
+
 def answer(asked: tuple[int, Path]) -> int:
     """The square of a number; the first process that is asked for three dies of it."""
     number, there = asked
@@ -126,3 +155,24 @@ def test_fault_36_processes_that_are_always_killed_are_given_up_with_a_remedy() 
     with pytest.raises(WorkerDied, match="fewer --workers"):
         list(workers.each(die, [1, 2]))
     assert list(workers.each(abs, [-1])) == [(-1, 1)]
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql+psycopg://x@/x?host=/nowhere", "postgresql+psycopg://x@host.invalid/x",
+            "postgresql+psycopg://x@127.0.0.1:9/x"]
+)  # fmt: skip
+def test_fault_33_a_server_that_cannot_be_reached_is_waited_for(url: str) -> None:
+    engine = create_engine(url)
+    event.listen(engine, "handle_error", call_lost)
+    with pytest.raises(OperationalError) as refused:
+        engine.connect()
+    assert retriable_postgres_exception(refused.value)
+
+
+def test_what_threads_read_from_the_environment_is_nothing_to_mlflow() -> None:
+    import pipelines.tracking  # noqa: F401  # it sets how mlflow behaves
+
+    # A name that is read for the first time while the names are walked through ends the walk with an error.
+    with env_var_tracker() as names:
+        assert os.environ["PATH"]
+    assert names == set()
