@@ -2,9 +2,10 @@
 
 import os
 import signal
+import sqlite3
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -23,14 +24,34 @@ AFTERWARDS = 15.0
 """Seconds that a worker which comes back is given to do harm."""
 
 
-def stopped(world: World, template: Stage, during: str, share: float) -> list[str]:
-    """SIGSTOP past the lease during a step; another takes over and ends the runs; then SIGCONT (fault 18)."""
+def in_step(world: World, name: str, share: float) -> Callable[[Stage], None]:
+    """Wait until some share of a step's usual time has gone."""
+
+    def until(stage: Stage) -> None:
+        before, seconds = world.until(name)
+        wait(name, lambda: len(stage.steps()) >= before, stage, every=0.05)
+        time.sleep(share * seconds)
+
+    return until
+
+
+def before_crown(stage: Stage) -> None:
+    """Wait until the refit of who will be in charge is being written down."""
+    query = "SELECT count(*) FROM runs WHERE name = 'naive refit'"
+
+    def noted() -> bool:
+        with closing(sqlite3.connect(stage.home / "mlflow.db")) as notes:
+            return bool(notes.execute(query).fetchone()[0])
+
+    wait("the refit", noted, stage, every=0.02)
+
+
+def stopped(world: World, template: Stage, until: Callable[[Stage], None]) -> list[str]:
+    """SIGSTOP past the lease; another takes over and ends the runs; then SIGCONT (fault 18)."""
     stage = copied(template, world.place("stopped"))
-    before, seconds = world.until(during)
     first = stage.start("work", "--workers", "1")
     try:
-        wait(during, lambda: len(stage.steps()) >= before, stage, every=0.05)
-        time.sleep(share * seconds)
+        until(stage)
         os.killpg(first.pid, signal.SIGSTOP)
         late = ["too late: the runs were over"] if stage.over() else []
         finish(stage)
