@@ -14,6 +14,7 @@ from typing import Any
 
 # Before mlflow is imported: this service works without a network and tells nobody that it runs.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")  # its handlers go past ours, stack traces and all
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 # It notes which variables are read while a model is logged, in a set that other threads change under its hands.
 os.environ.setdefault("MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING", "false")

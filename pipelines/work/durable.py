@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dbos import DBOS, DBOSClient, DBOSConfig, Serializer, WorkflowStatus
-from dbos._dbos import _get_or_create_dbos_registry
-from sqlalchemy import inspect
+from dbos._dbos import _get_dbos_instance, _get_or_create_dbos_registry
+from sqlalchemy import Engine, event, inspect
+from sqlalchemy.engine import ExceptionContext
 
 from forecaster.errors import ForecasterError, JobFailed
 from forecaster.store.database import connect
@@ -74,6 +75,7 @@ def configure(home: Home, worker: str, traces: str | None = None) -> None:
     Arguments:
         traces: OTLP endpoint that runs and steps are told to.
     """
+    event.listen(Engine, "handle_error", call_lost)
     config = DBOSConfig(
         name=APPLICATION,
         system_database_url=home.jobs_url,
@@ -89,6 +91,17 @@ def configure(home: Home, worker: str, traces: str | None = None) -> None:
             otel_attribute_format="semconv",
         )
     DBOS(config=config)
+
+
+def call_lost(context: ExceptionContext) -> None:
+    """Call a server that cannot be reached lost.
+
+    The library waits until a lost connection is back. That one could not be made it knows by the driver's words, which
+    psycopg 3.3 has changed for a socket that is gone and a host without an address: the run's error could then not be
+    written down either, and it stayed with its living worker for ever.
+    """
+    if context.connection is None and context.dialect.name == "postgresql":
+        context.is_disconnect = True
 
 
 @contextmanager
@@ -123,6 +136,15 @@ def take_over(dead: list[str]) -> None:
     run that somebody has taken since is not taken from him. Its public `resume_workflow` would.
     """
     DBOS._recover_pending_workflows(dead)
+
+
+def idle(worker: str) -> bool:
+    """Whether this worker has runs and carries out none of them.
+
+    So it is where the library could not write down how a run ended: on a full disk, say, which it does not wait for.
+    """
+    mine = DBOS.list_workflows(status="PENDING", executor_id=worker, load_input=False, load_output=False)
+    return bool(mine) and not _get_dbos_instance()._active_workflows_set.activeList()
 
 
 def wait_for(name: Name) -> None:

@@ -17,7 +17,7 @@ from forecaster.store.workers import beat, beats, leave
 from pipelines.metrics import WorkerMetrics
 from pipelines.timetable import Policy, Timetable, timetable_of
 from pipelines.webhook import Webhook
-from pipelines.work.durable import at_work, configure, known_runs, launched, take_over, wait_for
+from pipelines.work.durable import at_work, configure, idle, known_runs, launched, take_over, wait_for
 from pipelines.work.flows import Flows
 from pipelines.work.living import Living
 from pipelines.work.runs import Name, Run
@@ -41,6 +41,8 @@ class Worker:
     lease: float
     """Seconds after which a worker that says nothing is taken for dead."""
     living: Living = field(init=False)
+    _busy_at: float = field(default_factory=time.monotonic, init=False)
+    """When it last carried out what it has, by a clock that never jumps."""
 
     def __post_init__(self) -> None:
         self.living = Living(self.lease, time.monotonic)
@@ -52,13 +54,23 @@ class Worker:
         busy = at_work()  # before the counts: who began to work in between has said that he lives
         counts = beats(engine)
         alive = self.living.look(counts) | {self.name}
-        dead = sorted(busy - alive)
+        dead = sorted(busy - (alive - {self.name} if self._stuck() else alive))
         if dead:
             take_over(dead)
             log.warning("taken over", extra={"dead": ", ".join(dead)})
         for gone in set(counts) - alive:
             leave(engine, gone)
         return len(alive)
+
+    def _stuck(self) -> bool:
+        """Whether it has for a whole lease carried out nothing of what it has, and had better take over from itself."""
+        now = time.monotonic()
+        if not idle(self.name):
+            self._busy_at = now
+        stuck = now - self._busy_at >= self.lease
+        if stuck:
+            self._busy_at = now
+        return stuck
 
     def fire(self, policy: Policy, began: datetime) -> list[Name]:
         """Ask for every session that is due, once; what was asked for now.
