@@ -36,7 +36,7 @@ def trials(world: World) -> dict[str, Callable[[], list[str]]]:
         "disk-full": partial(around.full, world),
         "stopped-in-training": partial(workers.stopped, world, world.embedded, workers.in_step(world, "lstm", 0.3)),
         "stopped-in-gate": partial(workers.stopped, world, world.shared, workers.in_step(world, "gate", 0.3)),
-        "stopped-before-crown": partial(workers.stopped, world, world.embedded, workers.before_crown),
+        "stopped-before-crown": partial(workers.stopped, world, world.shared, workers.before_crown),
         "sigterm-in-epoch": partial(workers.terminated, world, world.long),
         "pool-killed": partial(workers.robbed, world, world.long),
         "diverges": partial(workers.diverging, world, world.finished),

@@ -2,13 +2,14 @@
 
 import os
 import signal
-import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+
+from sqlalchemy import func, select
 
 from benchmarks.job_stage import CLOCK, Stage, at_work, copied, finish, kill, wait
 from benchmarks.job_world import World
@@ -17,9 +18,11 @@ from benchmarks.sound_store import faults
 from forecaster.errors import PromotionConflict
 from forecaster.store.artifacts import add_artifact, load_artifact
 from forecaster.store.champions import all_champions, crown, find_champion
-from forecaster.store.database import connect
+from forecaster.store.database import connect, reading
+from forecaster.store.schema import artifact
 
 TRIALS = 200
+MODELS = ("naive", "har", "lstm")
 AFTERWARDS = 15.0
 """Seconds that a worker which comes back is given to do harm."""
 
@@ -36,14 +39,15 @@ def in_step(world: World, name: str, share: float) -> Callable[[Stage], None]:
 
 
 def before_crown(stage: Stage) -> None:
-    """Wait until the refit of who will be in charge is being written down."""
-    query = "SELECT count(*) FROM runs WHERE name = 'naive refit'"
+    """Wait until the refit of who will be in charge is in the store; the crown comes next."""
+    engine = connect(stage.url)
 
-    def noted() -> bool:
-        with closing(sqlite3.connect(stage.home / "mlflow.db")) as notes:
-            return bool(notes.execute(query).fetchone()[0])
+    def made() -> bool:
+        with reading(engine).connect() as connection:
+            return (connection.scalar(select(func.count()).select_from(artifact)) or 0) > len(MODELS)
 
-    wait("the refit", noted, stage, every=0.02)
+    wait("the refit", made, stage, every=0.02)
+    engine.dispose()
 
 
 def stopped(world: World, template: Stage, until: Callable[[Stage], None]) -> list[str]:

@@ -111,9 +111,10 @@ def test_a_run_that_its_living_worker_does_not_carry_out_is_gone_on_with(
     # As it is where a run's end could not be written down, on a full disk for one.
     template, expected, _ = calm
     stage = copied(replace(template, home=template.home.parent / "finished"), tmp_path / "idle")
+    before = set(beats(connect(stage.url)))  # who was killed has not taken leave
     with at_work(stage):
-        wait("a worker", lambda: len(beats(connect(stage.url))) == 1, stage)
-        (worker,) = beats(connect(stage.url))
+        wait("a worker", lambda: set(beats(connect(stage.url))) > before, stage)
+        (worker,) = set(beats(connect(stage.url))) - before
         with connect(f"sqlite:///{stage.home / 'jobs.db'}").begin() as jobs:
             mine = {"worker": worker}
             jobs.execute(text("DELETE FROM workflow_output WHERE workflow_uuid LIKE 'retrain%'"))
@@ -122,6 +123,7 @@ def test_a_run_that_its_living_worker_does_not_carry_out_is_gone_on_with(
                               "WHERE workflow_uuid LIKE 'retrain%'"), mine)  # fmt: skip
         assert not stage.over()
         wait("its end", stage.over, stage)
+    assert f'"taken over", "dead": "{worker}"' in (stage.home / "log").read_text().replace('"message": ', "")
     assert set(stage.states().values()) == {"SUCCESS"}
     assert faults(stage, expected) == []
 
