@@ -36,7 +36,7 @@
     ├─ RefreshRefused(name, problem)            a refit of the champion's recipe is not sound
     ├─ NotebookAway(problem)                    MLflow does not answer
     ├─ WorkerDied(what)                         a process that trained was killed, again and again
-    ├─ JobFailed(error, problem)                a run of a job ended with an error
+    ├─ JobFailed(problem)                       a run of a job ended with an error
     ├─ Overloaded(retry_after_seconds)          so many wait for the service that one more is not let in
     ├─ DeadlineExceeded(seconds)                it took longer than a caller is kept waiting
     ├─ WebhookFailed(host, problem)             who wants to be told of events did not take one
@@ -300,9 +300,9 @@ class WorkerDied(ForecasterError):
 
 
 class JobFailed(ForecasterError):
-    """A job's own error, as it was kept: by the name of its class and its line."""
+    """A job's own error, as it was kept: by its line and the name of its class."""
 
-    def __init__(self, error: str, problem: str) -> None:
+    def __init__(self, problem: str, error: str = "JobFailed") -> None:
         super().__init__(problem)
         self.error = error
 

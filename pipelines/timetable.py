@@ -6,15 +6,13 @@ that jumps, a change to summer time or a half day neither skips one nor repeats 
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Literal
 
 import numpy as np
 
 from forecaster.sessions import Calendar
 from pipelines.config import RunConfig
 from pipelines.coverage import calendar_around, naive
-
-Policy = Literal["latest", "all", "none"]
+from pipelines.work.runs import Policy
 
 
 @dataclass(frozen=True)

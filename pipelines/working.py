@@ -26,7 +26,7 @@ from pipelines.options import (
     open_terminal,
     open_workspace,
 )
-from pipelines.timetable import Policy, timetable_of
+from pipelines.work.runs import Policy
 
 if TYPE_CHECKING:
     from pipelines.terminal import Terminal
@@ -178,6 +178,8 @@ def _day(workspace: "Workspace", session: datetime | None) -> date:
     Raises:
         ConfigError: The venue has no such session, or it is not over yet.
     """
+    from pipelines.timetable import timetable_of
+
     today = workspace.now.date()
     asked = session.date() if session else today
     timetable = timetable_of(workspace.config, min(asked, today) - timedelta(days=10), today)
@@ -195,7 +197,7 @@ def _tell(terminal: "Terminal", done: "list[Run]") -> None:
     _show(terminal, done)
     wrong = next((run for run in done if run.state in ("failed", "deferred")), None)
     if wrong is not None:
-        raise JobFailed(wrong.state, f"{wrong.name}: {wrong.says}; `forecaster jobs` has all of them")
+        raise JobFailed(f"{wrong.name}: {wrong.says}; `forecaster jobs` has all of them")
 
 
 def _show(terminal: "Terminal", runs: "list[Run]") -> None:

@@ -63,6 +63,9 @@ KINDS: dict[type[ForecasterError], Kind] = {
     errors.BackupRefused: Kind(500, "backup-refused", "A backup cannot be restored"),
     errors.PromotionConflict: Kind(500, "promotion-conflict", "Promoted in between"),
     errors.WebhookFailed: Kind(500, "webhook", "A webhook was not told"),
+    errors.NotebookAway: Kind(500, "notebook-away", "MLflow does not answer"),
+    errors.WorkerDied: Kind(500, "worker-died", "A training process was killed"),
+    errors.JobFailed: Kind(500, "job-failed", "A job failed"),
     errors.Overloaded: Kind(503, "overloaded", "Too much at once"),
     errors.DeadlineExceeded: Kind(503, "deadline", "It took too long"),
 }

@@ -42,7 +42,7 @@ class Json(Serializer):
     def deserialize(self, serialized_data: str) -> Any:
         value = json.loads(serialized_data)
         if isinstance(value, dict) and set(value) == {"error", "problem"}:
-            return JobFailed(value["error"], value["problem"])
+            return JobFailed(value["problem"], value["error"])
         if isinstance(value, dict) and set(value) == {"args", "kwargs"}:
             return value | {"args": tuple(value["args"])}
         return value

@@ -154,9 +154,7 @@ class Flows(DBOSConfiguredInstance):
         """Of the run that this is."""
         name = Name.of(DBOS.workflow_id or "")
         if name is None:
-            raise JobFailed(
-                "ValueError", f"a run without a name of ours: {DBOS.workflow_id}; leave it to those who asked"
-            )
+            raise JobFailed(f"a run without a name of ours: {DBOS.workflow_id}; leave it to those who asked")
         return name
 
     @property

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal, Self, get_args
 
+Policy = Literal["latest", "all", "none"]
+"""Which of the sessions are seen to that fell due while nobody looked."""
 Job = Literal["session", "retrain", "train"]
 State = Literal["waits", "runs", "done", "stale", "deferred", "failed"]
 

@@ -15,12 +15,12 @@ from sqlalchemy.exc import DBAPIError
 
 from forecaster.store.workers import beat, beats, leave
 from pipelines.metrics import WorkerMetrics
-from pipelines.timetable import Policy, Timetable, timetable_of
+from pipelines.timetable import Timetable, timetable_of
 from pipelines.webhook import Webhook
 from pipelines.work.durable import at_work, configure, idle, known_runs, launched, take_over, wait_for
 from pipelines.work.flows import Flows
 from pipelines.work.living import Living
-from pipelines.work.runs import Name, Run
+from pipelines.work.runs import Name, Policy, Run
 from pipelines.work.telling import Telling
 from pipelines.workspace import Workspace
 

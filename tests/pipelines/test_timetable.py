@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from forecaster.errors import ConfigError
 from forecaster.sessions import Calendar
 from pipelines.config import JobsConfig, RunConfig
-from pipelines.timetable import Policy, Timetable, timetable_of
+from pipelines.timetable import Timetable, timetable_of
 from pipelines.work.living import Living
-from pipelines.work.runs import Name, Run, State
+from pipelines.work.runs import Name, Policy, Run, State
 from tests.pipelines.small_runs import prices
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

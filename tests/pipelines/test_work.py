@@ -28,12 +28,12 @@ from pipelines.home import Home
 from pipelines.mirror import mirror
 from pipelines.sources import yahoo as yahoo_room
 from pipelines.sources.patience import Limits
-from pipelines.timetable import Policy, timetable_of
+from pipelines.timetable import timetable_of
 from pipelines.train import scored_jobs, train_all
 from pipelines.work import daily, retraining
 from pipelines.work.durable import recorded_runs
 from pipelines.work.retraining import Why
-from pipelines.work.runs import Name, Run
+from pipelines.work.runs import Name, Policy, Run
 from pipelines.work.worker import Worker, working
 from pipelines.workspace import Workspace
 from tests.pipelines.conftest import forecaster
