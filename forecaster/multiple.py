@@ -43,9 +43,11 @@ def superior(gains: Floats, horizon: int, seed: int, reps: int = 1000) -> float:
         horizon: H of the overlapping targets.
         reps: Bootstrap samples.
     Returns:
-        p in [0, 1]; 1 without a model. A model whose gain never changes is left out: it is the reference's copy.
+        p in (0, 1]; 1 without a model. A model whose gain never changes is left out: it is the reference's copy.
     References:
         P. Hansen, A test for superior predictive ability, JBES 23 (2005), p. 372 (the consistent p-value).
+        B. Phipson, G. Smyth, Permutation p-values should never be zero, Statistical Applications in Genetics and
+        Molecular Biology 9 (2010), article 39 (the sample itself counts as one).
     """
     columns = [column for column in gains.T if np.ptp(column) > 0]
     if not columns:
@@ -56,7 +58,7 @@ def superior(gains: Floats, horizon: int, seed: int, reps: int = 1000) -> float:
     ]
     test = SPA(np.zeros(len(gains)), -np.column_stack(scaled), block_size=length, reps=reps, seed=seed)
     test.compute()
-    return float(test.pvalues["consistent"])
+    return (1 + reps * float(test.pvalues["consistent"])) / (1 + reps)
 
 
 def confidence_set(losses: Mapping[str, Floats], horizon: int, seed: int, reps: int = 1000) -> dict[str, float]:
