@@ -6,7 +6,8 @@ ONNX model; a comparison is a run with the leaderboard, and below it one run a m
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -83,11 +84,9 @@ class Notebook:
             logging.getLogger(chatty).setLevel(logging.WARNING)
         self._uri, self._client = uri, MlflowClient(uri)
         location = files.absolute().as_uri() if uri.startswith("sqlite:") else None
-        try:
+        with _away():
             found = self._client.get_experiment_by_name(experiment)
             self._experiment = found.experiment_id if found else self._client.create_experiment(experiment, location)
-        except MlflowException as error:
-            raise NotebookAway(type(error.__cause__ or error).__name__) from error
 
     def open(self, key: str, name: str, parent: str | None = None) -> str:
         """The run of a training, made where there is none yet; its id.
@@ -246,20 +245,27 @@ class Notebook:
 
         Arguments:
             run_id: Of its training; None for one that was champion before.
+
+        Raises:
+            NotebookAway: MLflow does not answer, or somebody has deleted the model there.
         """
-        known = self._client.search_registered_models(f"name = '{target}'")
-        if not known:
-            self._client.create_registered_model(target)
-        registered = self._client.search_model_versions(f"name = '{target}'")
-        mine = next((found for found in registered if found.tags.get("digest") == digest), None)
-        if mine is None:
-            (model,) = self._client.search_logged_models([self._experiment], f"source_run_id = '{run_id}'")
-            tags = {"digest": digest, "champion_version": str(version)}
-            mine = self._client.create_model_version(
-                target, model.model_uri, run_id, tags=tags, model_id=model.model_id
-            )
-        self._client.set_registered_model_alias(target, CHAMPION, mine.version)
-        self._client.set_registered_model_tag(target, _MIRRORED, digest)
+        mlflow.set_tracking_uri(self._uri)  # the model's address is looked up there, whichever client asks
+        with _away():
+            if not self._client.search_registered_models(f"name = '{target}'"):
+                self._client.create_registered_model(target)
+            registered = self._client.search_model_versions(f"name = '{target}'")
+            mine = next((found for found in registered if found.tags.get("digest") == digest), None)
+            if mine is None:
+                logged = self._client.search_logged_models([self._experiment], f"source_run_id = '{run_id}'")
+                if not logged:
+                    raise NotebookAway(f"it has no model of run {run_id}")
+                tags = {"digest": digest, "champion_version": str(version)}
+                model = logged[0]
+                mine = self._client.create_model_version(
+                    target, model.model_uri, run_id, tags=tags, model_id=model.model_id
+                )
+            self._client.set_registered_model_alias(target, CHAMPION, mine.version)
+            self._client.set_registered_model_tag(target, _MIRRORED, digest)
 
     def alias(self, target: str) -> Alias:
         """Where the alias points, and where this code last pointed it.
@@ -267,18 +273,21 @@ class Notebook:
         Raises:
             NotebookAway: MLflow does not answer.
         """
-        try:
+        with _away():
             (known,) = self._client.search_registered_models(f"name = '{target}'") or (None,)
             if known is None or CHAMPION not in known.aliases:
                 return Alias(None, None)
             found = self._client.get_model_version(target, known.aliases[CHAMPION])
             return Alias(found.tags.get("digest", ""), known.tags.get(_MIRRORED))
-        except MlflowException as error:
-            raise NotebookAway(type(error.__cause__ or error).__name__) from error
 
     def explain(self, target: str, reason: str) -> None:
-        """Say on the registered model why its alias is where it is."""
-        self._client.set_registered_model_tag(target, "reason", reason[:_LONGEST])
+        """Say on the registered model why its alias is where it is.
+
+        Raises:
+            NotebookAway: MLflow does not answer.
+        """
+        with _away():
+            self._client.set_registered_model_tag(target, "reason", reason[:_LONGEST])
 
     def _log(self, run_id: str, metrics: list[Metric], params: list[Param]) -> None:
         for start in range(0, max(len(metrics), 1), 1000):  # the server's limit for one call
@@ -310,3 +319,12 @@ class Notebook:
                 save_as_external_data=False,
                 extra_files=[str(manifest)],
             )
+
+
+@contextmanager
+def _away() -> Iterator[None]:
+    """What MLflow cannot do is for later: nothing that answers depends on it."""
+    try:
+        yield
+    except MlflowException as error:
+        raise NotebookAway(type(error.__cause__ or error).__name__) from error

@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pytest
 from mlflow import MlflowClient
@@ -17,6 +18,7 @@ from sqlalchemy import Engine, create_engine, event, select, text
 
 from forecaster.errors import ConfigError, MissingSessions
 from forecaster.store.alarms import Alarm, add_alarms
+from forecaster.store.artifacts import find_run_of
 from forecaster.store.champions import crown, find_champion
 from forecaster.store.database import connect
 from forecaster.store.schema import bar, forecast, promotion, run, score
@@ -402,6 +404,32 @@ def test_alias_moved_by_hand_is_a_request(made: Workspace) -> None:
     assert mirror(made, "har, asked for by hand: no better than the random walk") is None
     assert made.notebook.alias(KEY).digest == find_champion(made.engine, KEY).digest
     assert "no better" in client(made).get_registered_model(KEY).tags["reason"]
+
+
+def test_a_process_that_trained_nothing_registers_the_champion(made: Workspace) -> None:
+    """As one that takes over between a refit and its crown: what it never told MLflow's globals must not matter."""
+    jobs = scored_jobs(made.bench, made.spans)
+    (har,) = [one for one in train_all(made.bench, jobs, lambda _: None) if one.artifact.manifest.name == "har"]
+    mlflow.set_tracking_uri(f"sqlite:///{made.home.root}/elsewhere.db")
+    made.notebook.crown(KEY, har.run.tracking_id, har.artifact.digest, 2)
+    assert made.notebook.alias(KEY).digest == har.artifact.digest
+
+
+def test_a_model_that_was_deleted_in_mlflow_stops_nothing(made: Workspace) -> None:
+    for version in client(made).search_model_versions(f"name = '{KEY}'"):
+        client(made).delete_registered_model_alias(KEY, "champion")
+        client(made).delete_model_version(KEY, version.version)
+    champion = find_champion(made.engine, KEY)
+    assert champion is not None
+    run = find_run_of(made.engine, champion.digest)
+    assert run is not None
+    experiment = client(made).get_experiment_by_name(KEY)
+    for model in client(made).search_logged_models([experiment.experiment_id]):
+        client(made).delete_logged_model(model.model_id)
+    assert f"no model of run {run.tracking_id}" in daily.mirror(made)["problem"]
+    with at_work(made, TABLE.due_at(DAYS[0])) as (one, _):
+        (done,) = see_to(one)
+    assert done.state == "done"
 
 
 def test_mlflow_away_does_not_stop_a_session(made: Workspace) -> None:
