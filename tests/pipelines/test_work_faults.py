@@ -24,8 +24,8 @@ from benchmarks.sound_store import faults
 from forecaster.errors import WorkerDied
 from forecaster.store.database import connect
 from forecaster.store.workers import beats
+from pipelines.engines.pool import Pool
 from pipelines.work.durable import call_lost
-from pipelines.workers import Workers
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred as AnyType.*")  # mlflow, when it is imported
 
@@ -143,7 +143,7 @@ def die(_number: int) -> int:
 
 
 def test_fault_36_what_a_killed_process_had_in_hand_is_asked_again(tmp_path: Path) -> None:
-    workers = Workers(2)
+    workers = Pool(2)
     try:
         answers = dict(workers.each(answer, [(number, tmp_path / "died") for number in range(6)]))
     finally:
@@ -153,7 +153,7 @@ def test_fault_36_what_a_killed_process_had_in_hand_is_asked_again(tmp_path: Pat
 
 
 def test_fault_36_processes_that_are_always_killed_are_given_up_with_a_remedy() -> None:
-    workers = Workers(2)
+    workers = Pool(2)
     with pytest.raises(WorkerDied, match="fewer --workers"):
         list(workers.each(die, [1, 2]))
     assert list(workers.each(abs, [-1])) == [(-1, 1)]
