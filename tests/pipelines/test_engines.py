@@ -3,12 +3,14 @@
 import os
 import pickle
 import secrets
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from threading import Thread
 
 import numpy as np
 import psutil
@@ -16,16 +18,15 @@ import pytest
 from typer.testing import CliRunner
 
 from forecaster.artifact import code_digest
-from forecaster.contract import Floats
 from forecaster.errors import ConfigError, EngineUnavailable, WorkerDied
-from pipelines.compare import compare
+from pipelines.compare import Comparison, compare
 from pipelines.engines import cluster
-from pipelines.engines.base import ALONE, Crew, Workers
+from pipelines.engines.base import Workers
 from pipelines.engines.cluster import Cluster
 from pipelines.engines.parcel import Packer
 from pipelines.engines.pool import Pool
-from pipelines.train import Trained, scored_jobs, train_all, walk
-from pipelines.workspace import Workspace
+from pipelines.train import walk
+from tests.pipelines.questions import die, die_once, divide, refuse, total
 from tests.pipelines.small_runs import GARCH, GRU, fetched, moved, prices, workspace
 
 pytestmark = [
@@ -35,7 +36,9 @@ pytestmark = [
 
 HAR = {"name": "har", "family": "har"}
 MLP = {"name": "mlp", "family": "mlp", "lags": 8, "hidden": 4}
-LADDER = prices([GRU, MLP, GARCH, HAR, {"name": "pool", "family": "pool", "members": ["gru", "har"]}], {"seeds": 2})
+BOTH = {"name": "pool", "family": "pool", "members": ["gru", "har"]}
+LADDER = prices([GRU, MLP, GARCH, HAR, BOTH], {"seeds": 2})
+LADDER["split"] |= {"refit_every": 252}
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +86,6 @@ def test_arrays_travel_once_by_what_they_hold_and_come_out_as_they_went_in():
     assert not again.flags.writeable
 
 
-def total(asked: tuple[int, Floats]) -> float:
-    number, values = asked
-    return float(number * values.sum())
-
-
 def test_answers_belong_to_their_questions(workers: Workers) -> None:
     values = np.random.default_rng(1).standard_normal(5000)
     asked = [(number, values) for number in range(7)]
@@ -99,35 +97,12 @@ def test_answers_belong_to_their_questions(workers: Workers) -> None:
 # What goes wrong
 
 
-def refuse(number: int) -> int:
-    if number == 2:
-        raise ConfigError("[training] learning_rate", "gru ran away; lower it")
-    return number
-
-
-def divide(number: int) -> float:
-    return 1 / (number - 1)
-
-
 def test_what_a_worker_refuses_comes_back_as_it_was_said(workers: Workers) -> None:
     with pytest.raises(ConfigError, match=r"^\[training\] learning_rate: gru ran away; lower it$"):
         list(workers.each(refuse, [1, 2, 3]))
     with pytest.raises(ZeroDivisionError):
         list(workers.each(divide, [0, 1]))
     assert dict(workers.each(abs, [-3, -4])) == {-3: 3, -4: 4}  # they go on
-
-
-def die_once(asked: tuple[int, Path]) -> int:
-    number, there = asked
-    if number == 3 and not there.exists():
-        there.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return number**2
-
-
-def die(_number: int) -> int:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return 0
 
 
 def test_what_a_killed_worker_had_in_hand_is_asked_again(workers: Workers, tmp_path: Path) -> None:
@@ -137,7 +112,7 @@ def test_what_a_killed_worker_had_in_hand_is_asked_again(workers: Workers, tmp_p
 
 
 def test_workers_that_are_always_killed_are_given_up_with_a_remedy(workers: Workers) -> None:
-    with pytest.raises(WorkerDied, match="killed 3 times.*fewer --workers"):
+    with pytest.raises(WorkerDied, match=r"killed 3 times.*fewer --workers"):
         list(workers.each(die, [1, 2]))
     assert dict(workers.each(abs, [-1, -2])) == {-1: 1, -2: 2}
 
@@ -213,6 +188,33 @@ def test_who_has_not_the_token_is_refused(ray: Cluster) -> None:
 # The work itself
 
 
+@dataclass(frozen=True)
+class Backtest:
+    """What a walk-forward comparison came to."""
+
+    digests: dict[str, str]
+    comparison: Comparison
+
+    def same(self, other: "Backtest") -> bool:
+        """Whether not one bit differs."""
+        mine, others = self.comparison, other.comparison
+        return (
+            self.digests == other.digests
+            and (mine.key, mine.table(), mine.record()) == (others.key, others.table(), others.record())
+            and all(np.array_equal(one.quantiles, others.scored[name].quantiles) for name, one in mine.scored.items())
+        )
+
+
+def backtest(home: Path, root: Path, workers: Workers) -> Backtest:
+    """Every model refitted for each of two folds, and compared, in a copy of a home."""
+    made = moved(home, root, workspace(home, LADDER))
+    bench = replace(made.bench, workers=workers)
+    walked = walk(bench, made.folds, lambda _line: None)
+    fits = [fit for one in walked for fold in one.folds for fit in (fold, *fold.members)]
+    digests = {made.bench.key(fit.job): fit.artifact.digest for fit in fits}
+    return Backtest(digests, compare(walked, "naive", made.folds, "return", workers))
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("engines") / "home"
@@ -220,9 +222,40 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def trained(made: Workspace, workers: Workers) -> dict[str, str]:
-    """Label to digest, of all that stands in the run's trees."""
-    bench = made.bench
-    vars(made)["bench"] = bench = type(bench)(**{**vars(bench), "workers": workers})
-    done = train_all(bench, scored_jobs(bench, made.spans), lambda _line: None)
-    return {one.job.label: one.artifact.digest for whole in done for one in (whole, *whole.members)}
+@pytest.fixture(scope="module")
+def alone(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Backtest:
+    """By this process, one task after the other."""
+    found = backtest(home, tmp_path_factory.mktemp("alone") / "home", Pool(1))
+    assert len(found.digests) == 2 * (1 + 3 + 3 + 1 + 1 + 1)
+    return found
+
+
+def test_a_backtest_on_two_processes_is_the_same_to_the_bit(home: Path, alone: Backtest, tmp_path: Path) -> None:
+    workers = Pool(2)
+    found = backtest(home, tmp_path / "home", workers)
+    workers.close()
+    assert found.same(alone)
+
+
+def kill_one(name: str, killed: list[int]) -> None:
+    """SIGKILL to the first child of this process that is seen at work."""
+    while not killed:
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                if process.name() == name:
+                    process.kill()
+                    killed.append(process.pid)
+                    return
+        time.sleep(0.005)
+
+
+def test_a_backtest_on_ray_is_the_same_to_the_bit_though_a_worker_is_killed(
+    ray: Cluster, home: Path, alone: Backtest, tmp_path: Path
+) -> None:
+    killed: list[int] = []
+    killer = Thread(target=kill_one, args=("ray::answer", killed), daemon=True)
+    killer.start()
+    found = backtest(home, tmp_path / "home", ray)
+    killer.join(timeout=10)
+    assert killed
+    assert found.same(alone)
