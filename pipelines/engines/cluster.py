@@ -26,8 +26,10 @@ SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_task_oom_retries": str(TRIES - 1),  # else a task that is too large is tried for ever
 }
-ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""Where it is off, as it is by default on those two, nodes have the loopback address."""
+OWN = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # where it is off, as it is by default on those two, all is loopback
+    "RAY_worker_niceness": "0",  # as a pool's
+}
 
 
 class Cluster:
@@ -74,7 +76,7 @@ class Cluster:
         Raises:
             EngineUnavailable: It is not installed, or there is no way into the cluster.
         """
-        for name, value in (SETTINGS if self.address else SETTINGS | ALONE).items():
+        for name, value in (SETTINGS if self.address else SETTINGS | OWN).items():
             os.environ.setdefault(name, value)
         try:
             import ray
