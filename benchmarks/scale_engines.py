@@ -2,7 +2,7 @@
 `python -m benchmarks.scale_engines [--data FOLDER --symbol S]`
 
 Each engine is given the same home and the commands `train` and `compare`: five models, two seeds of each network,
-refits for four years that end before 2015. Digests of all artifacts and every figure of the leaderboard are compared,
+refits for 2011 and 2012. Digests of all artifacts and every figure of the leaderboard are compared,
 bit by bit; on Ray once more while a worker at work is killed (SIGKILL), and once on two nodes in network namespaces of
 their own, where this machine lets one make them: the far node sees neither the home nor its checkpoints.
 Then, in this process: seconds until the first answer, seconds and processor time an empty task takes, memory of the
@@ -97,11 +97,11 @@ class Watched:
 
 @contextmanager
 def watching(process: psutil.Process, kill: str | None = None) -> Iterator[Watched]:
-    """Looks ten times a second; kills the first process of a name that is seen."""
+    """Looks twice a second; kills the first process of a name that is seen."""
     found, done = Watched(), Event()
 
     def look() -> None:
-        while not done.wait(0.1):
+        while not done.wait(0.5):
             with suppress(psutil.Error):
                 family = [process, *process.children(recursive=True)]
                 found.peak = max(found.peak, sum(_weigh(one, found) for one in family) / 1e6)

@@ -24,6 +24,7 @@ from pipelines.quiet import hush
 SETTINGS = {
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "^",  # it would write to standard output what became of its workers
     "RAY_task_oom_retries": str(TRIES - 1),  # else a task that is too large is tried for ever
 }
 OWN = {

@@ -112,10 +112,14 @@ def test_what_a_killed_worker_had_in_hand_is_asked_again(workers: Workers, tmp_p
     assert {number: value for (number, _), value in answers.items()} == {number: number**2 for number in range(6)}
 
 
-def test_workers_that_are_always_killed_are_given_up_with_a_remedy(workers: Workers) -> None:
+@pytest.mark.slow
+def test_workers_that_are_always_killed_are_given_up_with_a_remedy(
+    workers: Workers, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(WorkerDied, match=r"killed 3 times.*fewer --workers"):
         list(workers.each(die, [1, 2]))
     assert dict(workers.each(abs, [-1, -2])) == {-1: 1, -2: 2}
+    assert capsys.readouterr().out == ""  # a command's answer goes there
 
 
 # Ray itself
@@ -142,6 +146,7 @@ def test_an_address_without_ray_is_wrong_usage() -> None:
     assert "--engine ray" in done.output
 
 
+@pytest.mark.slow
 def test_the_cluster_listens_to_this_machine_alone_and_ends_when_closed() -> None:
     code = """
 import psutil
@@ -237,6 +242,7 @@ def alone(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Backtest:
     return found
 
 
+@pytest.mark.slow
 def test_a_backtest_on_two_processes_is_the_same_to_the_bit(home: Path, alone: Backtest, tmp_path: Path) -> None:
     workers = Pool(2)
     found = backtest(home, tmp_path / "home", workers)
@@ -256,6 +262,7 @@ def kill_one(name: str, killed: list[int]) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 def test_a_backtest_on_ray_is_the_same_to_the_bit_though_a_worker_is_killed(
     ray: Cluster, home: Path, alone: Backtest, tmp_path: Path
 ) -> None:
