@@ -32,8 +32,9 @@ from benchmarks import gate_power as power
 from benchmarks import gate_size as size
 from benchmarks import gate_years as years
 from benchmarks.gate_judged import FIRST
+from pipelines.engines.base import Workers
+from pipelines.engines.pool import Pool
 from pipelines.quiet import hush
-from pipelines.workers import Workers
 
 MOST = 18 / 200
 """False promotions a world."""
@@ -165,7 +166,7 @@ def main() -> int:
     amount = Amount(asked.worlds, years=1000, replications=100, tricks=20)
     if asked.quick:
         amount = Amount(asked.worlds // 10, years=100, replications=10, tricks=2)
-    workers = Workers(asked.workers)
+    workers = Pool(asked.workers)
     parts = (measure_tricks, measure_power, measure_years, measure_size)
     results = [part(workers, amount) for part in parts]
     for holds, figure in results:

@@ -122,11 +122,11 @@ def as_they_are(stage: Stage, quantiles: Floats, raw: Floats) -> Scored:
     scores = Scores.of(quantiles, stage.outcomes, unit=stage.unit)
     days, daily = stage.daily(scores.crps)
     return Scored(
+        days,
+        daily,
         scores,
         Scores.of(raw, stage.outcomes, unit=stage.unit),
         quantiles,
-        days,
-        daily,
         perplexity(quantiles, stage.outcomes, stage.edges),
         pit(quantiles, stage.outcomes),
         is_still(raw),

@@ -131,7 +131,7 @@ def _fitted(bench: Bench) -> dict[str, Fitted]:
 def _alike(bench: Bench, stage: Stage, fitted: Mapping[str, Fitted], volatility: str) -> bool:
     """Whether exported artifacts, scored by `Stage.score`, have the scores of the torch modules, and the same word."""
     families = {family.name: family for family in (*SINGLE, POOL, MATCHED[volatility])}
-    graphs = {name: stage.score(bench.exported(families[name], one)) for name, one in fitted.items()}
+    graphs = {name: stage.score(bench.exported(families[name], one).artifacts) for name, one in fitted.items()}
     modules = {name: scored(stage, bench.answers(one.model)) for name, one in fitted.items()}
     words = [
         {name: failed(put(stage, name, one, {WALK: found["walk"]}, len(found) - 1)) for name, one in found.items()}

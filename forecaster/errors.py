@@ -35,7 +35,8 @@
     ├─ NothingBefore(target)                    a rollback, but the first champion is in charge
     ├─ RefreshRefused(name, problem)            a refit of the champion's recipe is not sound
     ├─ NotebookAway(problem)                    MLflow does not answer
-    ├─ WorkerDied(what)                         a process that trained was killed, again and again
+    ├─ WorkerDied(tries)                        a process that trained was killed, again and again
+    ├─ EngineUnavailable(engine, problem)       what was to carry out the work side by side cannot be had
     ├─ JobFailed(problem)                       a run of a job ended with an error
     ├─ Overloaded(retry_after_seconds)          so many wait for the service that one more is not let in
     ├─ DeadlineExceeded(seconds)                it took longer than a caller is kept waiting
@@ -297,6 +298,13 @@ class WorkerDied(ForecasterError):
             f"a process that trained was killed {tries} times, perhaps for want of memory; "
             "retry with fewer --workers, or a smaller [training] batch"
         )
+
+
+class EngineUnavailable(ForecasterError):
+    """`str()` of it never holds a token."""
+
+    def __init__(self, engine: str, problem: str) -> None:
+        super().__init__(f"--engine {engine}: {problem}; or leave --engine out")
 
 
 class JobFailed(ForecasterError):

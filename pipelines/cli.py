@@ -15,7 +15,9 @@ from pipelines import admitting, keeping, proving, working
 from pipelines.failure import end
 from pipelines.options import (
     DEFAULT_HOME,
+    AddressOption,
     DatabaseOption,
+    EngineOption,
     HomeOption,
     JsonOption,
     RecordedOption,
@@ -23,6 +25,7 @@ from pipelines.options import (
     TrackingOption,
     WorkersOption,
     clock,
+    crew_of,
     open_terminal,
     open_workspace,
 )
@@ -49,6 +52,8 @@ def demo(
     home: HomeOption = DEFAULT_HOME,
     run: RunOption = None,
     workers: WorkersOption = None,
+    engine: EngineOption = "pool",
+    address: AddressOption = None,
     as_json: JsonOption = False,
     database: DatabaseOption = None,
     tracking: TrackingOption = None,
@@ -58,7 +63,7 @@ def demo(
     from pipelines.demo import demo as run_demo
 
     terminal = open_terminal(as_json)
-    workspace = open_workspace(home, run, database, tracking, workers=workers)
+    workspace = open_workspace(home, run, database, tracking, crew=crew_of(workers, engine, address))
     summary, story, page = run_demo(workspace, terminal.say, terminal.interactive)
     verdict = f"\nchampion: {story.promoted.name}. {story.promoted.reason}\n"
     more = f"\nreport: {page}\nnext: forecaster serve, then http://127.0.0.1:8000"
@@ -127,6 +132,8 @@ def train(
     home: HomeOption = DEFAULT_HOME,
     run: RunOption = None,
     workers: WorkersOption = None,
+    engine: EngineOption = "pool",
+    address: AddressOption = None,
     recorded_only: RecordedOption = False,
     as_json: JsonOption = False,
     database: DatabaseOption = None,
@@ -136,7 +143,7 @@ def train(
     from pipelines.train import select, train_all
 
     terminal = open_terminal(as_json)
-    workspace = open_workspace(home, run, database, tracking, recorded_only, workers)
+    workspace = open_workspace(home, run, database, tracking, recorded_only, crew_of(workers, engine, address))
     jobs = [job for spans in workspace.folds for job in select(workspace.bench, spans, names or [])]
     done = train_all(workspace.bench, jobs, terminal.say, terminal.interactive)
     records = [
@@ -151,6 +158,9 @@ def train(
 def compare(
     home: HomeOption = DEFAULT_HOME,
     run: RunOption = None,
+    workers: WorkersOption = None,
+    engine: EngineOption = "pool",
+    address: AddressOption = None,
     recorded_only: RecordedOption = False,
     as_json: JsonOption = False,
     database: DatabaseOption = None,
@@ -162,7 +172,7 @@ def compare(
     from pipelines.record import record
 
     terminal = open_terminal(as_json)
-    workspace = open_workspace(home, run, database, tracking, recorded_only)
+    workspace = open_workspace(home, run, database, tracking, recorded_only, crew_of(workers, engine, address))
     walked = workspace.walked()
     found = see(workspace, walked)
     record(workspace.notebook, found, walked, workspace.snapshot, workspace.now)
@@ -181,6 +191,8 @@ def explain(
     run: RunOption = None,
     recorded_only: RecordedOption = False,
     workers: WorkersOption = None,
+    engine: EngineOption = "pool",
+    address: AddressOption = None,
     as_json: JsonOption = False,
     database: DatabaseOption = None,
     tracking: TrackingOption = None,
@@ -192,7 +204,7 @@ def explain(
     from pipelines.record import record, record_explained
 
     terminal = open_terminal(as_json)
-    workspace = open_workspace(home, run, database, tracking, recorded_only, workers)
+    workspace = open_workspace(home, run, database, tracking, recorded_only, crew_of(workers, engine, address))
     walked = workspace.walked()
     found = see(workspace, walked)
     recorded = record(workspace.notebook, found, walked, workspace.snapshot, workspace.now)
@@ -217,6 +229,8 @@ def promote(
     home: HomeOption = DEFAULT_HOME,
     run: RunOption = None,
     workers: WorkersOption = None,
+    engine: EngineOption = "pool",
+    address: AddressOption = None,
     recorded_only: RecordedOption = False,
     as_json: JsonOption = False,
     database: DatabaseOption = None,
@@ -226,7 +240,7 @@ def promote(
     if sum((explain, refresh, rollback, name is not None)) > 1:
         raise typer.BadParameter("a model's name, --explain, --refresh and --rollback are four different things")
     terminal = open_terminal(as_json)
-    workspace = open_workspace(home, run, database, tracking, recorded_only, workers)
+    workspace = open_workspace(home, run, database, tracking, recorded_only, crew_of(workers, engine, address))
     if explain:
         _tell_challenges(terminal, workspace)
     elif refresh or rollback:
@@ -351,6 +365,8 @@ def tune(
     home: HomeOption = DEFAULT_HOME,
     run: RunOption = None,
     workers: WorkersOption = None,
+    engine: EngineOption = "pool",
+    address: AddressOption = None,
     recorded_only: RecordedOption = False,
     as_json: JsonOption = False,
     database: DatabaseOption = None,
@@ -361,7 +377,7 @@ def tune(
     from pipelines.tune import tune as run_tune
 
     terminal = open_terminal(as_json)
-    workspace = open_workspace(home, run, database, tracking, recorded_only, workers)
+    workspace = open_workspace(home, run, database, tracking, recorded_only, crew_of(workers, engine, address))
     folder = workspace.home.root / "tunings"
     found = run_tune(workspace.bench, workspace.spans, family, folder, terminal.say, trials, seeds)
     terminal.result(

@@ -17,9 +17,10 @@ from forecaster.slices import Slice, regime, slices
 from forecaster.store.challenges import add_looks
 from forecaster.trading import Trading, trade
 from forecaster.windows import Spans
+from pipelines.engines.base import Workers
 from pipelines.leaderboard import Row, Verdict, row_of
 from pipelines.recipe import Recipe
-from pipelines.scoring import Scored, Stage, versus
+from pipelines.scoring import Asked, Daily, Scored, Stage, score, score_daily, versus
 
 if TYPE_CHECKING:  # an artifact is scored without waking what trained it
     from pipelines.train import Walked
@@ -89,16 +90,18 @@ class Comparison:
         return next(row for row in self.rows if row.name == name)
 
 
-def compare(walked: "Sequence[Walked]", baseline: str, folds: tuple[Spans, ...], kind: Kind) -> Comparison:
+def compare(
+    walked: "Sequence[Walked]", baseline: str, folds: tuple[Spans, ...], kind: Kind, workers: Workers
+) -> Comparison:
     """Score models by rolling origin on the test years, and on the validation years to choose the candidate.
 
     Arguments:
         walked: Every model, with a refit a fold.
         baseline: Name of the random walk among them.
+        workers: Who scores, model by model.
     """
     test, held_out = Stage.test(folds, kind), Stage.validation(folds, kind)
-    scored = {one.name: test.score(one) for one in walked}
-    chosen_on = {one.name: held_out.score(one) for one in walked}
+    scored, chosen_on, by_seed = _score(walked, test, held_out, workers)
     walk = scored[baseline]
     skills = {name: versus(found, walk) for name, found in scored.items()}
     validation = {name: versus(found, chosen_on[baseline]).skill for name, found in chosen_on.items()}
@@ -108,7 +111,7 @@ def compare(walked: "Sequence[Walked]", baseline: str, folds: tuple[Spans, ...],
     best = confidence_set(losses, test.outcomes.shape[1], seed=0)
     rows = []
     for one in walked:
-        name, seeds = one.name, tuple(versus(test.score(seed), walk).skill for seed in one.seeds)
+        name, seeds = one.name, tuple(versus(found, walk).skill for found in by_seed[one.name])
         verdict = Verdict(skills[name], corrected.get(name, 1.0), best[name], validation[name], seeds)
         rows.append(row_of(one, test, scored[name], verdict))
     candidate = max(challengers or [baseline], key=lambda name: validation[name])
@@ -136,10 +139,25 @@ def compare(walked: "Sequence[Walked]", baseline: str, folds: tuple[Spans, ...],
     )
 
 
+def _score(
+    walked: "Sequence[Walked]", test: Stage, held_out: Stage, workers: Workers
+) -> tuple[dict[str, Scored], dict[str, Daily], dict[str, list[Daily]]]:
+    """Every model on the test years and on the validation years, and each of its seeds on the test years."""
+    models = [Asked(one.name, test, one.artifacts) for one in walked]
+    scored = {asked.name: found for asked, found in workers.each(score, models)}
+    seeds = {one.name: [Asked(f"{one.name} {number}", test, seed.artifacts) for number, seed in enumerate(one.seeds)]
+             for one in walked}  # fmt: skip
+    briefly = [Asked(one.name, held_out, one.artifacts) for one in walked]
+    briefly += [asked for of_one in seeds.values() for asked in of_one]
+    daily = {(asked.name, asked.stage is held_out): found for asked, found in workers.each(score_daily, briefly)}
+    by_seed = {name: [daily[asked.name, False] for asked in of_one] for name, of_one in seeds.items()}
+    return scored, {one.name: daily[one.name, True] for one in walked}, by_seed
+
+
 def see(workspace: "Workspace", walked: "Sequence[Walked]") -> Comparison:
     """Compare a run's models, and write down whose scores on which test years were seen: the gate counts them."""
     config = workspace.config
-    found = compare(walked, config.baseline.name, workspace.folds, config.target.kind)
+    found = compare(walked, config.baseline.name, workspace.folds, config.target.kind, workspace.bench.workers)
     recipes = {Recipe.of(config, row.name).digest: row.name for row in found.rows if row.name != found.baseline}
     first, last = (date.fromisoformat(day) for day in (found.first, found.last))
     add_looks(workspace.engine, config.target.key, recipes, first, last, workspace.now)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.engines.base import ALONE, Crew, Engine
+
 if TYPE_CHECKING:
     from pipelines.home import Home
     from pipelines.terminal import Terminal
@@ -30,7 +32,14 @@ RecordedOption = Annotated[
     bool, typer.Option("--recorded-only", help="Refuse rows of which it is only assumed when they could be known.")
 ]
 WorkersOption = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Trainings side by side; one a processor if left out.")
+    int | None, typer.Option("--workers", min=1, help="Tasks side by side; one a processor if left out.")
+]
+EngineOption = Annotated[
+    Engine, typer.Option("--engine", envvar="FORECASTER_ENGINE", help="Who does them: processes here, or Ray.")
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option("--address", envvar="FORECASTER_ADDRESS", help="Ray cluster to join; one here alone if left out."),
 ]
 DEFAULT_HOME = Path(".forecaster")
 
@@ -68,15 +77,21 @@ def open_workspace(
     database: str | None,
     tracking: str | None,
     recorded_only: bool = False,
-    workers: int | None = None,
+    crew: Crew = ALONE,
 ) -> "Workspace":
     """The workspace of a command; the one place that asks the clock."""
     from pipelines.config import demo_path, load_config
     from pipelines.workspace import Workspace
 
     config = load_config(run or demo_path())
-    side_by_side = workers or os.cpu_count() or 1
-    return Workspace(open_home(home, database, tracking), config, clock(), recorded_only, side_by_side)
+    return Workspace(open_home(home, database, tracking), config, clock(), recorded_only, crew)
+
+
+def crew_of(workers: int | None, engine: Engine, address: str | None) -> Crew:
+    """Who a command lets do its work."""
+    if address is not None and engine != "ray":
+        raise typer.BadParameter("--address names a Ray cluster; write --engine ray too, or leave it out")
+    return Crew(workers, engine, address)
 
 
 def open_terminal(as_json: bool) -> "Terminal":

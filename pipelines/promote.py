@@ -35,7 +35,7 @@ from pipelines.compare import Comparison
 from pipelines.leaks import lines, search
 from pipelines.recipe import Recipe
 from pipelines.refresh import recipe_of, refresh
-from pipelines.scoring import Scored, Stage, versus
+from pipelines.scoring import Asked, Scored, Stage, score, versus
 from pipelines.train import Walked, refit_job, train, walk
 from pipelines.workspace import Workspace
 
@@ -207,8 +207,10 @@ def _score_champion(workspace: Workspace, recipe: Recipe, progress_bar: bool) ->
         problem = "they changed since the champion came, so it cannot be scored; put them back, or roll it back"
         raise ConfigError("[features] modules", problem)
     theirs = replace(workspace, config=recipe.within(workspace.config))
-    done = walk(theirs.bench, theirs.folds, log.info, progress_bar)
-    return Stage.test(theirs.folds, theirs.config.target.kind).score(done[-1])
+    workers = workspace.bench.workers
+    done = walk(replace(theirs.bench, workers=workers), theirs.folds, log.info, progress_bar)
+    asked = Asked(recipe.model.name, Stage.test(theirs.folds, theirs.config.target.kind), done[-1].artifacts)
+    return next(scored for _, scored in workers.each(score, [asked]))
 
 
 def same(mine: Scored, theirs: Scored) -> bool:

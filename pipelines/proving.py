@@ -13,13 +13,16 @@ import typer
 
 from pipelines.options import (
     DEFAULT_HOME,
+    AddressOption,
     DatabaseOption,
+    EngineOption,
     HomeOption,
     JsonOption,
     RecordedOption,
     RunOption,
     TrackingOption,
     WorkersOption,
+    crew_of,
     open_home,
     open_terminal,
     open_workspace,
@@ -69,6 +72,8 @@ def study(
     run: Annotated[Path | None, typer.Option("--run", help="Study file (TOML); the sample's if left out.")] = None,
     data: Annotated[Path | None, typer.Option("--data", help="Folder of the study's files.")] = None,
     workers: WorkersOption = None,
+    engine: EngineOption = "pool",
+    address: AddressOption = None,
     as_json: JsonOption = False,
     database: DatabaseOption = None,
     tracking: TrackingOption = None,
@@ -81,7 +86,7 @@ def study(
 
     terminal, place = open_terminal(as_json), open_home(home, database, tracking)
     plan = load_study(run or study_path(), data, place.sources / "study")
-    found = run_study(plan, place, datetime.now(UTC), workers or os.cpu_count() or 1, terminal.say)
+    found = run_study(plan, place, datetime.now(UTC), crew_of(workers, engine, address), terminal.say)
     page = write(found, place.reports)
     terminal.result(
         found.record() | {"report": str(page)},

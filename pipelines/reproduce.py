@@ -23,10 +23,11 @@ from forecaster.families.base import TrainedFamily
 from forecaster.snapshot import read_snapshot
 from forecaster.store.artifacts import Run, load_artifact, load_start, load_weights, require_run
 from forecaster.training.export import Provenance
+from pipelines.engines.pool import begin
 from pipelines.jobs import Job
 from pipelines.snapshot import load_universe
 from pipelines.statement import Node, Statement, made_with
-from pipelines.workers import Made, Order, begin, carry_out
+from pipelines.workers import Made, Order, carry_out
 
 _TOLD = {"golden", "code"}
 """Fields of a manifest that are spoken of in another way."""

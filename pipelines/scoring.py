@@ -4,11 +4,13 @@ What is scored is what would have been served: the quantiles of the exported gra
 the same model before (`forecaster.calibration`), at the earlier origins of this stage and, first, of the years before.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 
+from forecaster.artifact import Artifact
 from forecaster.calibration import State, calibrate
 from forecaster.contract import Dates, Floats, Kind
 from forecaster.densities import log_density
@@ -18,12 +20,19 @@ from forecaster.scores import PERCENT, Scores, perplexity, scale
 from forecaster.significance import Skill, skill
 from forecaster.windows import Sample, Spans
 
-if TYPE_CHECKING:  # an artifact is scored without waking what trained it
-    from pipelines.train import Walked
+
+@dataclass(frozen=True)
+class Daily:
+    """What skill is made of."""
+
+    days: Dates
+    """[D] sessions of the origins."""
+    daily: Floats
+    """[D, H] CRPS, the mean over the symbols of a session."""
 
 
 @dataclass(frozen=True)
-class Scored:
+class Scored(Daily):
     """A model on a stage."""
 
     scores: Scores
@@ -32,10 +41,6 @@ class Scored:
     """Of the quantiles as the graph gave them."""
     quantiles: Floats
     """[N, H, Q] calibrated."""
-    days: Dates
-    """[D] sessions of the origins."""
-    daily: Floats
-    """[D, H] CRPS, the mean over the symbols of a session."""
     perplexity: float
     pit: Pit
     still: bool
@@ -47,7 +52,7 @@ def is_still(quantiles: Floats) -> bool:
     return bool(np.ptp(quantiles, axis=0).max() <= 1e-9 * np.abs(quantiles).max())
 
 
-def versus(scored: Scored, reference: Scored) -> Skill:
+def versus(scored: Daily, reference: Daily) -> Skill:
     """Skill on the sessions that both were scored on.
 
     Symbols are averaged by session first: they move together, and only sessions follow each other in time.
@@ -106,9 +111,13 @@ class Stage:
         """Origins of each symbol."""
         return [sum(len(sample.origins) for sample in samples) for samples in self.symbols]
 
-    def score(self, walked: "Walked") -> Scored:
-        """Every origin answered by the refit of its fold, and judged."""
-        runtimes = [Runtime(trained.artifact) for trained in walked.folds]
+    def score(self, refits: Sequence[Artifact]) -> Scored:
+        """Every origin answered by the refit of its fold, and judged.
+
+        Arguments:
+            refits: Of one recipe, an artifact a fold.
+        """
+        runtimes = [Runtime(artifact) for artifact in refits]
         raws, calibrated, parameters = [], [], []
         for number, samples in enumerate(self.symbols):
             answers = [
@@ -119,16 +128,16 @@ class Stage:
             parameters += [found for _, found in answers if found is not None]
             calibrated.append(self._calibrate(number, runtimes[0], raws[-1]))
         raw, quantiles = np.concatenate(raws), np.concatenate(calibrated)
-        density = walked.last.artifact.manifest.density
+        density = refits[-1].manifest.density
         logs = log_density(density, np.concatenate(parameters), self.outcomes) if parameters else None
         scores = Scores.of(quantiles, self.outcomes, logs, self.unit)
         days, daily = self.daily(scores.crps)
         return Scored(
+            days,
+            daily,
             scores,
             Scores.of(raw, self.outcomes, logs, self.unit),
             quantiles,
-            days,
-            daily,
             perplexity(quantiles, self.outcomes, self.edges),
             pit(quantiles, self.outcomes),
             is_still(raw),
@@ -151,3 +160,23 @@ class Stage:
         sums = np.zeros((len(days), scores.shape[1]))
         np.add.at(sums, at, scores)
         return days, sums / count[:, None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a worker needs to score a model; it wakes nothing that trained it."""
+
+    name: str
+    stage: Stage
+    refits: tuple[Artifact, ...]
+
+
+def score(asked: Asked) -> Scored:
+    """Score one model."""
+    return asked.stage.score(asked.refits)
+
+
+def score_daily(asked: Asked) -> Daily:
+    """Score one model, of which only the skill is wanted."""
+    found = score(asked)
+    return Daily(found.days, found.daily)

@@ -21,11 +21,12 @@ from forecaster.training.fit import Task
 from forecaster.windows import Sample, Spans, Windows
 from pipelines import figures
 from pipelines.config import RunConfig
+from pipelines.engines.base import ALONE, Workers
 from pipelines.jobs import Job
 from pipelines.snapshot import say_holes
 from pipelines.statement import Statement
 from pipelines.tracking import Notebook
-from pipelines.workers import Made, Order, Workers, carry_out
+from pipelines.workers import Made, Order, carry_out
 
 Say = Callable[[str], None]
 
@@ -73,6 +74,11 @@ class Walked:
         return self.folds[-1]
 
     @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """One a fold."""
+        return tuple(trained.artifact for trained in self.folds)
+
+    @property
     def name(self) -> str:
         return self.last.name
 
@@ -103,7 +109,7 @@ class Bench:
     now: datetime
     checkpoints: Path
     """Where unfinished fits are kept."""
-    workers: Workers = field(default_factory=lambda: Workers(1))
+    workers: Workers = field(default_factory=ALONE.call)
 
     @property
     def spec(self) -> Spec:
@@ -207,13 +213,14 @@ def train_all(bench: Bench, jobs: Sequence[Job], say: Say, progress_bar: bool = 
             above.setdefault(bench.key(member), whole)
     waiting = {key: node for key, node in nodes.items() if find(bench, node) is None}
     fresh, total = set(waiting), len(waiting)
+    bench.checkpoints.mkdir(parents=True, exist_ok=True)
     while waiting:
         ready = {
             key: node
             for key, node in waiting.items()
             if not {bench.key(member) for member in node.members} & set(waiting)
         }
-        alone = progress_bar and (bench.workers.count == 1 or len(ready) == 1)
+        alone = progress_bar and bench.workers.here(len(ready))
         orders = [_order(bench, node, alone) for node in ready.values()]
         for order, made in bench.workers.each(carry_out, orders):
             _record(bench, order.job, made, above[bench.key(order.job)])
@@ -264,7 +271,7 @@ def _order(bench: Bench, job: Job, progress_bar: bool) -> Order:
         below=tuple(load_weights(bench.engine, member.run.key) for member in members),
         epochs=max((member.artifact.manifest.epochs for member in members), default=0),
         start=start,
-        checkpoints=bench.checkpoints,
+        checkpoints=bench.checkpoints.resolve(),
         progress_bar=progress_bar,
     )
 

@@ -18,6 +18,7 @@ from forecaster.errors import ConfigError, ForecasterError
 from forecaster.families import AnyFamily
 from forecaster.families.base import Model, Spec
 from forecaster.scores import crps
+from forecaster.training.checkpoint import reachable
 from forecaster.training.config import TrainingConfig
 from forecaster.training.fit import Task, fit
 from forecaster.windows import Sample, Spans
@@ -78,7 +79,12 @@ def try_out(asked: Fit) -> Outcome:
     begun = time.perf_counter()
     try:
         fitted = fit(
-            asked.family, asked.spec, asked.training, asked.task, seed=asked.seed, checkpoints=asked.checkpoints
+            asked.family,
+            asked.spec,
+            asked.training,
+            asked.task,
+            seed=asked.seed,
+            checkpoints=reachable(asked.checkpoints),
         )
         scores = validation_crps(fitted.model, asked.task.validation)
         if not np.isfinite(scores).all():

@@ -212,7 +212,8 @@ class _Batches:
         except ForecasterError as problem:
             self._fail(attempt, "refused", problem)
             return None
-        folder = self.bench.checkpoints / self.key[:16]
+        folder = self.bench.checkpoints.resolve() / self.key[:16]
+        folder.mkdir(parents=True, exist_ok=True)
         return Fit(attempt.number, family, training, self.task, self.bench.spec, training.seed, folder)
 
     def _seed(self, seed: int, attempts: Sequence[Attempt], fits: Mapping[int, Fit]) -> None:

@@ -1,39 +1,22 @@
-"""Workers: trainings side by side, one process and one thread each.
+"""Workers: what a process does that is told to train. Whoever it is and wherever it runs, the outcome is the same."""
 
-These networks are small: two threads in one process go slower than one as soon as anything else runs, two processes
-do not. The outcome does not depend on how many there are.
-"""
-
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
 from pathlib import Path
-from threading import Thread
-from typing import TypeVar
 
 import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
 from forecaster.artifact import Artifact
-from forecaster.errors import WorkerDied
 from forecaster.families.base import Spec
 from forecaster.families.pool import Pool, PoolFamily
+from forecaster.training.checkpoint import reachable
 from forecaster.training.export import Provenance, export
 from forecaster.training.fit import Fitted, fit
 from forecaster.training.pooling import pooled
 from pipelines.jobs import Job
-from pipelines.quiet import hush
-
-Asked = TypeVar("Asked")
-Given = TypeVar("Given")
-
-TRIES = 3
-"""Of what processes had in hand that were killed."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +33,7 @@ class Order:
     start: bytes | None = None
     """Weights to go on from, as safetensors."""
     checkpoints: Path | None = None
+    """Where a fit that was killed is found again, by whoever sees that folder."""
     progress_bar: bool = False
 
 
@@ -78,7 +62,7 @@ def _fit(order: Order) -> Fitted:
     start = None if order.start is None else own_weights(load(order.start), job)
     return fit(
         job.family, order.spec, job.training, job.task, seed=job.seed, start=start,
-        checkpoints=order.checkpoints, progress_bar=order.progress_bar,
+        checkpoints=reachable(order.checkpoints), progress_bar=order.progress_bar,
     )  # fmt: skip
 
 
@@ -104,66 +88,3 @@ def _pool(order: Order) -> Fitted:
     else:  # the seeds of one family
         pool = Pool(models)
     return Fitted(pool.eval(), order.epochs)
-
-
-class Workers:
-    """Processes that carry out trainings side by side; started when there is first enough to do, kept until closed."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self._pool: ProcessPoolExecutor | None = None
-
-    def each(self, function: Callable[[Asked], Given], asked: Sequence[Asked]) -> Iterator[tuple[Asked, Given]]:
-        """Each question with its answer, as they come; in this process where one worker is enough.
-
-        What a killed process had in hand is asked again: answers do not depend on who gives them.
-
-        Raises:
-            WorkerDied: Processes are killed again and again.
-        """
-        if self.count == 1 or len(asked) == 1:
-            for one in asked:
-                yield one, function(one)
-            return
-        waiting = dict(enumerate(asked))
-        for left in reversed(range(TRIES)):
-            try:
-                for number, answer in self._side_by_side(function, waiting):
-                    yield waiting.pop(number), answer
-                return
-            except BrokenProcessPool as error:
-                self.close()
-                if not left:
-                    raise WorkerDied(TRIES) from error
-
-    def _side_by_side(
-        self, function: Callable[[Asked], Given], asked: Mapping[int, Asked]
-    ) -> Iterator[tuple[int, Given]]:
-        if self._pool is None:  # to start one costs seconds: torch and lightning are imported anew
-            self._pool = ProcessPoolExecutor(self.count, get_context("spawn"), begin)
-        waiting = {self._pool.submit(function, one): number for number, one in asked.items()}
-        try:
-            for done in as_completed(waiting):
-                yield waiting[done], done.result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-    def close(self) -> None:
-        """Let the processes go."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
-
-
-def begin() -> None:
-    """A worker keeps quiet, and does not outlive who started it, however that ended."""
-    hush()
-    Thread(target=_follow, daemon=True).start()
-
-
-def _follow() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -15,13 +15,16 @@ import typer
 from forecaster.errors import ConfigError, JobFailed
 from pipelines.options import (
     DEFAULT_HOME,
+    AddressOption,
     DatabaseOption,
+    EngineOption,
     HomeOption,
     JsonOption,
     RunOption,
     TrackingOption,
     WorkersOption,
     clock,
+    crew_of,
     open_home,
     open_terminal,
     open_workspace,
@@ -62,6 +65,8 @@ def work(
         str, typer.Option(envvar="FORECASTER_METRICS_HOST", help="Address that /metrics listens on.")
     ] = "127.0.0.1",
     workers: WorkersOption = None,
+    engine: EngineOption = "pool",
+    address: AddressOption = None,
     database: DatabaseOption = None,
     tracking: TrackingOption = None,
 ) -> None:
@@ -71,7 +76,7 @@ def work(
     from pipelines.work.worker import TICK, working
 
     logs.start(os.environ, sys.stderr)
-    workspace = open_workspace(home, run, database, tracking, workers=workers)
+    workspace = open_workspace(home, run, database, tracking, crew=crew_of(workers, engine, address))
     stop = threading.Event()
     for told in (signal.SIGTERM, signal.SIGINT):
         signal.signal(told, lambda *_: stop.set())
@@ -94,6 +99,8 @@ def catch_up(
     run: RunOption = None,
     lease: LeaseOption = 30.0,
     workers: WorkersOption = None,
+    engine: EngineOption = "pool",
+    address: AddressOption = None,
     as_json: JsonOption = False,
     database: DatabaseOption = None,
     tracking: TrackingOption = None,
@@ -102,7 +109,7 @@ def catch_up(
     from pipelines.work.worker import working
 
     terminal = open_terminal(as_json)
-    workspace = open_workspace(home, run, database, tracking, workers=workers)
+    workspace = open_workspace(home, run, database, tracking, crew=crew_of(workers, engine, address))
     with working(workspace, clock, lease) as worker:
         done = worker.wait(worker.fire(policy, workspace.now))
     _tell(terminal, done)
@@ -119,6 +126,8 @@ def retrain(
     run: RunOption = None,
     lease: LeaseOption = 30.0,
     workers: WorkersOption = None,
+    engine: EngineOption = "pool",
+    address: AddressOption = None,
     as_json: JsonOption = False,
     database: DatabaseOption = None,
     tracking: TrackingOption = None,
@@ -131,7 +140,7 @@ def retrain(
     if refresh and model is not None:
         raise typer.BadParameter("a model's name and --refresh are two different things")
     terminal = open_terminal(as_json)
-    workspace = open_workspace(home, run, database, tracking, workers=workers)
+    workspace = open_workspace(home, run, database, tracking, crew=crew_of(workers, engine, address))
     reason = Why("refresh" if refresh else "challenge", "asked for by command", model)
     with working(workspace, clock, lease) as worker:
         name = Name("retrain", workspace.config.target.key, _day(workspace, session), model or "")

@@ -15,6 +15,7 @@ from forecaster.store.database import connect
 from forecaster.store.migrate import migrate
 from forecaster.windows import Spans, Windows, walk
 from pipelines.config import RunConfig
+from pipelines.engines.base import ALONE, Crew
 from pipelines.home import Home
 from pipelines.snapshot import Snapshot, load_universe, require_venue, snapshot
 from pipelines.sources.base import Surroundings
@@ -34,8 +35,8 @@ class Workspace:
     now: datetime
     recorded_only: bool = False
     """Build on nothing of which it is only assumed when it could be known."""
-    workers: int = 1
-    """Trainings side by side."""
+    crew: Crew = ALONE
+    """Who trains and scores."""
 
     def at(self, now: datetime, snapshot: Snapshot | None = None) -> Self:
         """The same at another moment, on the same connections.
@@ -106,11 +107,10 @@ class Workspace:
     def bench(self) -> "Bench":
         """What trainings share."""
         from pipelines.train import Bench
-        from pipelines.workers import Workers
 
         return Bench(
             self.engine, self.notebook, self.config, self.snapshot.digest, self.universe, self.now,
-            self.home.checkpoints, Workers(self.workers),
+            self.home.checkpoints, self.crew.call(),
         )  # fmt: skip
 
     def walked(self) -> "list[Walked]":

@@ -65,6 +65,7 @@ KINDS: dict[type[ForecasterError], Kind] = {
     errors.WebhookFailed: Kind(500, "webhook", "A webhook was not told"),
     errors.NotebookAway: Kind(500, "notebook-away", "MLflow does not answer"),
     errors.WorkerDied: Kind(500, "worker-died", "A training process was killed"),
+    errors.EngineUnavailable: Kind(500, "engine-unavailable", "No engine to work on"),
     errors.JobFailed: Kind(500, "job-failed", "A job failed"),
     errors.Overloaded: Kind(503, "overloaded", "Too much at once"),
     errors.DeadlineExceeded: Kind(503, "deadline", "It took too long"),

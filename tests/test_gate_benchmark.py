@@ -92,7 +92,7 @@ def test_spans_are_as_long_as_asked_and_purged():
 
 def test_a_torch_module_is_scored_as_its_artifact_is():
     bench = Bench(world(market(rng(5), SMALL.sessions, GARCH), SMALL), TrainingConfig())
-    graph, module = bench.stage.score(bench.exported(EWMA, bench.fit(EWMA))), bench.scored(EWMA)
+    graph, module = bench.stage.score(bench.exported(EWMA, bench.fit(EWMA)).artifacts), bench.scored(EWMA)
     np.testing.assert_allclose(module.daily, graph.daily, rtol=1e-5)
     np.testing.assert_allclose(module.raw.crps, graph.raw.crps, rtol=1e-5)
     np.testing.assert_allclose(module.scores.hits[0.8], graph.scores.hits[0.8])

@@ -57,3 +57,8 @@ def checkpoint_path(folder: Path, stated: str, tables: Sequence[Table], start: M
         digest.update(name.encode() + tensor.numpy().tobytes())
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{digest.hexdigest()[:32]}.ckpt"
+
+
+def reachable(folder: Path | None) -> Path | None:
+    """A folder for checkpoints, where it is one here; on another machine there is none, and a fit begins anew."""
+    return folder if folder is not None and os.access(folder, os.W_OK) else None

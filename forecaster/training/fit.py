@@ -4,11 +4,13 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import pytorch_lightning as pl
 import torch
+from safetensors.torch import load
 from torch import Tensor
 
 from forecaster.errors import ConfigError
@@ -21,6 +23,7 @@ from forecaster.training.beginning import begin
 from forecaster.training.checkpoint import Checkpoint, checkpoint_path
 from forecaster.training.config import TrainingConfig
 from forecaster.training.course import Course
+from forecaster.training.group import is_member, together
 from forecaster.training.learner import Learner
 from forecaster.training.pooling import pooled
 from forecaster.training.task import Task
@@ -76,6 +79,12 @@ def fit(
         return Fitted(model, epochs=0)
     if config.carry and not isinstance(model.body, Carrying):
         raise ConfigError("[training] carry", f"{family.name} has no state to carry; leave carry out, or this model")
+    if config.devices > 1 and not is_member():
+        once = partial(fit, family, spec, config, task, seed=seed, start=start, checkpoints=checkpoints,
+                       progress_bar=progress_bar)  # fmt: skip
+        done = together(config.devices, once)
+        model.load_state_dict(load(done.tensors))
+        return Fitted(model.eval(), done.epochs, done.history)
     begin(model, config, task, start)
     tables = [Table.of(samples) for samples in (task.train, task.validation) if samples]
     learner = Learner(model, config)

@@ -17,9 +17,10 @@ from forecaster.families import AnyFamily
 from forecaster.store.challenges import add_looks
 from forecaster.windows import Spans
 from pipelines.compare import Comparison, compare
+from pipelines.engines.base import Crew
 from pipelines.home import Home
 from pipelines.record import record
-from pipelines.scoring import Stage
+from pipelines.scoring import Asked, Stage, score_daily
 from pipelines.spaces import Space
 from pipelines.study.cells import Way, even, reads_more, train_ways
 from pipelines.study.config import Study
@@ -53,13 +54,13 @@ class Compared:
     """Of the comparison in the notebook."""
 
 
-def study(plan: Study, home: Home, now: datetime, workers: int, say: Say) -> Findings:
+def study(plan: Study, home: Home, now: datetime, crew: Crew, say: Say) -> Findings:
     """Carry out a study; what was trained or tried before is found again.
 
     Raises:
         ForecasterError: The data cannot be had, or do not reach.
     """
-    return Inquiry(plan, home, now, workers, say).findings()
+    return Inquiry(plan, home, now, crew, say).findings()
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Inquiry:
     plan: Study
     home: Home
     now: datetime
-    workers: int
+    crew: Crew
     say: Say
 
     def findings(self) -> Findings:
@@ -93,8 +94,7 @@ class Inquiry:
     def rooms(self) -> list[Room]:
         """The information sets, the smallest first; one set of workers for all."""
         spaces = [
-            Workspace(self.home, self.plan.shown(name), self.now, workers=self.workers)
-            for name in self.plan.design.sets
+            Workspace(self.home, self.plan.shown(name), self.now, crew=self.crew) for name in self.plan.design.sets
         ]
         shared = spaces[0].bench.workers
         folds = even([space.folds for space in spaces])
@@ -149,7 +149,7 @@ class Inquiry:
         self.say(f"training  {len(ways)} ways on {room.name}")
         walk, others = train_ways(room.bench, room.folds, ways, self.say)
         config, workspace = room.bench.config, room.workspace
-        comparison = compare([walk, *others], config.baseline.name, room.folds, config.target.kind)
+        comparison = compare([walk, *others], config.baseline.name, room.folds, config.target.kind, room.bench.workers)
         looks = {way.recipe(room.bench).digest: way.model.name for way in ways}
         first, last = (date.fromisoformat(day) for day in (comparison.first, comparison.last))
         add_looks(workspace.engine, config.target.key, looks, first, last, self.now)
@@ -162,6 +162,7 @@ class Inquiry:
 
 
 def _cell(room: Room, way: Way, walked: Walked) -> Cell:
-    stage = Stage.test(room.folds, room.bench.config.target.kind)
-    fits = [stage.score(fit).daily for fit in walked.seeds or (walked,)]
-    return Cell(way.information, way.family, way.tuned, np.stack(fits))
+    stage, fits = Stage.test(room.folds, room.bench.config.target.kind), walked.seeds or (walked,)
+    asked = [Asked(str(number), stage, fit.artifacts) for number, fit in enumerate(fits)]
+    found = {one.name: scored.daily for one, scored in room.bench.workers.each(score_daily, asked)}
+    return Cell(way.information, way.family, way.tuned, np.stack([found[one.name] for one in asked]))

@@ -122,6 +122,25 @@ def test_several_devices_share_a_batch():
     assert len(whole.share(7, 8).inputs) == 1  # nobody stays without
 
 
+@pytest.mark.slow
+def test_two_processes_that_average_their_gradients_learn_one_model_as_good_as_one_does(tmp_path):
+    config = TrainingConfig(epochs=12, patience=12, batch=6, learning_rate=0.01)
+    alone = fit(RECIPE, SPEC, config, TASK, seed=3)
+    both = [
+        fit(RECIPE, SPEC, config.model_copy(update={"devices": 2}), TASK, seed=3, checkpoints=tmp_path) for _ in "ab"
+    ]
+    assert weights(both[0].model) == weights(both[1].model)
+    assert weights(both[0].model) != weights(alone.model)
+    assert len(both[0].history) == len(alone.history) == 12
+    first, best, other = (
+        alone.history[0]["validation_loss"],
+        *(min(epoch["validation_loss"] for epoch in one.history) for one in (alone, both[0])),
+    )
+    assert other - best < 0.1 * (first - best)
+    assert not list(tmp_path.iterdir())  # nothing is left to go on from
+    assert not os.environ.get("RANK")
+
+
 # --- what a fit promises
 
 

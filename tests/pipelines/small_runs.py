@@ -12,6 +12,7 @@ import numpy as np
 
 from forecaster.calendars import trading_calendar
 from pipelines.config import RunConfig
+from pipelines.engines.base import Crew
 from pipelines.home import Home
 from pipelines.workspace import Workspace
 
@@ -68,7 +69,7 @@ def workspace(
     root: Path, run: dict[str, Any], now: datetime = NOW, workers: int = 1, folder: Path | None = None
 ) -> Workspace:
     """A workspace of a run in a home; `folder` is that of the run file, where a user's own features lie."""
-    return Workspace(Home(root), RunConfig.model_validate(run, context=folder), now, workers=workers)
+    return Workspace(Home(root), RunConfig.model_validate(run, context=folder), now, crew=Crew(workers))
 
 
 def fetched(root: Path, run: dict[str, Any], now: datetime = NOW, folder: Path | None = None) -> Workspace:

@@ -17,6 +17,7 @@ from forecaster.store.challenges import count_recipes
 from forecaster.store.database import connect
 from forecaster.store.schema import look
 from forecaster.windows import Sample, Spans, Windows
+from pipelines.engines.base import Crew
 from pipelines.figures.study import LUCK
 from pipelines.home import Home
 from pipelines.study.cells import Way, even
@@ -352,7 +353,7 @@ SHORT = TINY.replace('"+ momentum" = ["momentum_3m"]\n', "")
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Findings, list[str]]:
     folder, said = tmp_path_factory.mktemp("study"), []
-    return folder, study(read(folder, SHORT), Home(folder / "home"), NOW, 1, said.append), said
+    return folder, study(read(folder, SHORT), Home(folder / "home"), NOW, Crew(), said.append), said
 
 
 def test_every_cell_is_there_once(done: tuple[Path, Findings, list[str]]) -> None:
@@ -407,7 +408,7 @@ def test_the_page_says_it_all(done: tuple[Path, Findings, list[str]], tmp_path: 
 def test_again_nothing_is_trained_and_the_answer_is_the_same(done: tuple[Path, Findings, list[str]]) -> None:
     folder, found, _ = done
     said: list[str] = []
-    again = study(read(folder, SHORT), Home(folder / "home"), NOW, 1, said.append)
+    again = study(read(folder, SHORT), Home(folder / "home"), NOW, Crew(), said.append)
     assert not any(line.startswith("trained") for line in said)
     assert again.record() == found.record()
 

@@ -26,6 +26,7 @@ from forecaster.store.artifacts import load_weights
 from forecaster.windows import Sample, Spans
 from pipelines.compare import compare
 from pipelines.config import RunConfig
+from pipelines.engines.pool import Pool
 from pipelines.train import Trained, Walked, find, refit_job, require, scored_jobs, select, train, train_all
 from pipelines.workspace import Workspace
 from tests.pipelines.small_runs import GARCH, GRU, fetched, moved, prices, toml, workspace
@@ -225,11 +226,11 @@ def _shortened(samples: tuple[Sample, ...], count: int) -> tuple[Sample, ...]:
 def test_a_comparison_shows_how_seeds_scatter(ladder):
     made, trained = ladder
     spans = Spans(*(_shortened(part, 80) for part in (made.spans.train, made.spans.validation, made.spans.test)))
-    found = compare([Walked((one,)) for one in trained], "naive", (spans,), "return")
+    found = compare([Walked((one,)) for one in trained], "naive", (spans,), "return", Pool())
     gru, both = found.row("gru"), found.row("scored")
     seeds = [replace(one, members=()) for one in named(trained, "gru").members]
     naive = Walked((named(trained, "naive"),))
-    single = [compare([naive, Walked((seed,))], "naive", (spans,), "return").row("gru").skill for seed in seeds]
+    single = [compare([naive, Walked((seed,))], "naive", (spans,), "return", Pool()).row("gru").skill for seed in seeds]
     assert (gru.seeds, found.row("garch").seeds, both.seeds) == (2, 1, 1)
     assert gru.seed_skill == pytest.approx(np.mean(single))
     assert gru.seed_sd == pytest.approx(np.std(single, ddof=1))

@@ -29,12 +29,12 @@ from forecaster.store.tunings import Tuning as Written
 from forecaster.store.tunings import add_tuning, count_trials
 from forecaster.windows import Spans, Windows, split
 from pipelines.config import RunConfig, load_config
+from pipelines.engines.pool import Pool
 from pipelines.home import Home
 from pipelines.search import Attempt, Search
 from pipelines.spaces import Space
 from pipelines.trial import Trial, without_test
 from pipelines.tune import BATCH, Tuning, tune
-from pipelines.workers import Workers
 from pipelines.workspace import Workspace
 from tests.pipelines.conftest import SMALL, forecaster
 
@@ -98,7 +98,7 @@ def copied(fetched: Path, tmp_path: Path, name: str = "home") -> Path:
 
 
 def tuned(workspace: Workspace, name: str, trials: int, seeds: int = 2, workers: int = 1) -> Tuning:
-    bench, folder = replace(workspace.bench, workers=Workers(workers)), workspace.home.root / "tunings"
+    bench, folder = replace(workspace.bench, workers=Pool(workers)), workspace.home.root / "tunings"
     return tune(bench, workspace.spans, name, folder, lambda _: None, trials, seeds)
 
 
@@ -224,7 +224,7 @@ def test_first_trial_is_the_model_of_the_run_and_scored_as_comparison_scores_it(
     jobs = [job for job in scored_jobs(bench, workspace.spans) if job.family.name in ("naive", "lstm")]
     trained = train_all(bench, jobs, lambda _: None)
     walked = [Walked((one,)) for one in trained]
-    row = compare(walked, config.baseline.name, workspace.folds, config.target.kind).row("lstm")
+    row = compare(walked, config.baseline.name, workspace.folds, config.target.kind, Pool()).row("lstm")
     first = tuned(workspace, "lstm", trials=1, seeds=1).trials[0]
     assert first.values == Space.of(config, "lstm").start
     assert first.skill == pytest.approx(row.validation_skill, abs=1e-6)

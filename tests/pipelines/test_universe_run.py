@@ -17,6 +17,7 @@ from forecaster.store.ledger import latest
 from forecaster.windows import Sample, Spans
 from pipelines.compare import Comparison, compare, see
 from pipelines.config import RunConfig
+from pipelines.engines.pool import Pool
 from pipelines.issue import Issued, issue
 from pipelines.promote import Promoted, promote
 from pipelines.snapshot import windows_of
@@ -143,7 +144,7 @@ def test_a_second_copy_of_a_symbol_makes_nothing_surer(story):
     spans = story.made.spans
     once = Spans(*((part[0],) for part in (spans.train, spans.validation, spans.test)))
     twice = Spans(*((part[0], part[0]) for part in (spans.train, spans.validation, spans.test)))
-    one, two = (compare(story.walked, "naive", (each,), "return").row("gru") for each in (once, twice))
+    one, two = (compare(story.walked, "naive", (each,), "return", Pool()).row("gru") for each in (once, twice))
     assert (two.skill, two.skill_se, two.crps) == pytest.approx((one.skill, one.skill_se, one.crps))
 
 
@@ -151,6 +152,6 @@ def test_symbols_need_not_have_the_same_sessions(story):
     spans = story.made.spans
     first, second = spans.test
     shorter = replace(spans, test=(first, Sample(second.windows, second.origins[100:])))
-    found = compare(story.walked, "naive", (shorter,), "return")
+    found = compare(story.walked, "naive", (shorter,), "return", Pool())
     assert found.origins == story.comparison.origins
     assert np.isfinite(found.row("gru").skill_se)

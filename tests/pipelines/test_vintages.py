@@ -26,6 +26,7 @@ from forecaster.training.export import Provenance, export
 from forecaster.training.fit import Task, fit
 from pipelines.compare import compare
 from pipelines.config import DataConfig, load_config
+from pipelines.engines.pool import Pool
 from pipelines.fetch import Fetched, Fetcher
 from pipelines.home import Home
 from pipelines.jobs import Job
@@ -293,7 +294,7 @@ def test_a_model_of_the_classic_set_is_trained_and_compared(classic):
         artifact = export(fitted, spec, task, provenance)
         run = Run(family.name, artifact.digest, "", 0.0)
         trained.append(Walked((Trained(Job.of(family, config.training, task), artifact, run, fresh=True),)))
-    found = compare(trained, "naive", (spans,), "return")
+    found = compare(trained, "naive", (spans,), "return", Pool())
     assert np.isfinite([[row.crps, row.skill, row.pinball, row.coverage_80] for row in found.rows]).all()
     assert found.origins == len(spans.test[0].origins) > 1200
     assert (found.first, {row.name for row in found.rows}) == ("2020-01-02", {"naive", "ar"})

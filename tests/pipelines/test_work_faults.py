@@ -21,11 +21,9 @@ from benchmarks.job_kills import Point, killed, points_of, undisturbed
 from benchmarks.job_stage import Stage, Step, at_work, copied, finish, kill, prepared, wait
 from benchmarks.same_record import Record
 from benchmarks.sound_store import faults
-from forecaster.errors import WorkerDied
 from forecaster.store.database import connect
 from forecaster.store.workers import beats
 from pipelines.work.durable import call_lost
-from pipelines.workers import Workers
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred as AnyType.*")  # mlflow, when it is imported
 
@@ -126,37 +124,6 @@ def test_a_run_that_its_living_worker_does_not_carry_out_is_gone_on_with(
     assert f'"taken over", "dead": "{worker}"' in (stage.home / "log").read_text().replace('"message": ', "")
     assert set(stage.states().values()) == {"SUCCESS"}
     assert faults(stage, expected) == []
-
-
-def answer(asked: tuple[int, Path]) -> int:
-    """The square of a number; the first process that is asked for three dies of it."""
-    number, there = asked
-    if number == 3 and not there.exists():
-        there.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return number**2
-
-
-def die(_number: int) -> int:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return 0
-
-
-def test_fault_36_what_a_killed_process_had_in_hand_is_asked_again(tmp_path: Path) -> None:
-    workers = Workers(2)
-    try:
-        answers = dict(workers.each(answer, [(number, tmp_path / "died") for number in range(6)]))
-    finally:
-        workers.close()
-    assert (tmp_path / "died").exists()
-    assert {number: value for (number, _), value in answers.items()} == {number: number**2 for number in range(6)}
-
-
-def test_fault_36_processes_that_are_always_killed_are_given_up_with_a_remedy() -> None:
-    workers = Workers(2)
-    with pytest.raises(WorkerDied, match="fewer --workers"):
-        list(workers.each(die, [1, 2]))
-    assert list(workers.each(abs, [-1])) == [(-1, 1)]
 
 
 @pytest.mark.parametrize(

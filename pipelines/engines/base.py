@@ -1,0 +1,59 @@
+"""What an engine promises, and how one is chosen."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeVar
+
+Asked = TypeVar("Asked")
+Given = TypeVar("Given")
+
+TRIES = 3
+"""Of what workers had in hand that were killed."""
+
+Engine = Literal["pool", "ray"]
+
+
+class Workers(Protocol):
+    """Processes that answer questions side by side; started when there is first enough to do, kept until closed."""
+
+    def here(self, questions: int) -> bool:
+        """Whether so many questions would be answered in this very process."""
+
+    def each(self, function: Callable[[Asked], Given], asked: Sequence[Asked]) -> Iterator[tuple[Asked, Given]]:
+        """Each question with its answer, as they come.
+
+        What a killed worker had in hand is asked again: answers do not depend on who gives them. What a worker
+        refuses is raised here as it was said there.
+
+        Raises:
+            WorkerDied: Workers are killed again and again.
+            EngineUnavailable: The engine cannot be had.
+        """
+
+    def close(self) -> None:
+        """Let the processes go; the next question starts new ones."""
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Who is to do the work, before anybody was called."""
+
+    count: int | None = 1
+    """Questions under way at once; None for as many as there are processors."""
+    engine: Engine = "pool"
+    address: str | None = None
+    """Of a Ray cluster that runs already; None for one of this machine alone, made for the occasion."""
+
+    def call(self) -> Workers:
+        """Workers that start when they are first needed."""
+        if self.engine == "ray":
+            from pipelines.engines.cluster import Cluster
+
+            return Cluster(self.count, self.address)
+        from pipelines.engines.pool import Pool
+
+        return Pool(self.count)
+
+
+ALONE = Crew()
+"""This very process."""

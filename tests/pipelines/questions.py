@@ -1,0 +1,41 @@
+"""Questions for workers; apart, since a worker that is asked them imports this file and all that it leans on."""
+
+import os
+import signal
+from pathlib import Path
+
+from forecaster.contract import Floats
+from forecaster.errors import ConfigError
+
+
+def total(asked: tuple[int, Floats]) -> float:
+    """A number times the sum of an array."""
+    number, values = asked
+    return float(number * values.sum())
+
+
+def refuse(number: int) -> int:
+    """The number, unless it is two."""
+    if number == 2:
+        raise ConfigError("[training] learning_rate", "gru ran away; lower it")
+    return number
+
+
+def divide(number: int) -> float:
+    """An error that is not ours, at one."""
+    return 1 / (number - 1)
+
+
+def die_once(asked: tuple[int, Path]) -> int:
+    """The square of a number; the first process that is asked for three dies of it."""
+    number, there = asked
+    if number == 3 and not there.exists():
+        there.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number**2
+
+
+def die(_number: int) -> int:
+    """Nobody lives to say it."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
