@@ -91,15 +91,15 @@ def terminated(world: World, template: Stage) -> list[str]:
 
 
 def robbed(world: World, template: Stage) -> list[str]:
-    """The processes of a pool are killed in the middle of their tasks (fault 36)."""
+    """The processes of a pool, and the one they come from, are killed in the middle of their tasks (fault 36)."""
     stage = copied(template, world.place("robbed"))
     with at_work(stage, "train", "--workers", "2") as command:
         wait("a checkpoint", lambda: _checkpoint(stage), stage)
-        killed = [child for child in _children(command.pid) if _works(child)]
+        killed = [worker for child in _children(command.pid) if _forks(child) for worker in [*_children(child), child]]
         for child in killed:
             os.kill(child, signal.SIGKILL)
         code = command.wait(400)
-    wrong = [] if killed else ["there was nobody to kill"]
+    wrong = [] if len(killed) > 1 else ["there was nobody to kill"]
     wrong += [] if code == 0 else [f"it ended with {code}: {stage.said()[-300:]}"]
     made = record_of(connect(stage.url))
     for table in ("artifact", "weights", "run"):
@@ -180,6 +180,6 @@ def _children(parent: int) -> list[int]:
     return [int(child) for child in told]
 
 
-def _works(process: int) -> bool:
-    """Whether it is one of a pool, not the one that keeps its semaphores."""
-    return b"spawn_main" in Path(f"/proc/{process}/cmdline").read_bytes()
+def _forks(process: int) -> bool:
+    """Whether it is the one that a pool's processes are forked from, not the one that keeps their semaphores."""
+    return b"forkserver" in Path(f"/proc/{process}/cmdline").read_bytes()

@@ -1,7 +1,8 @@
 """Pool: processes of this machine, one thread each. Arrays that questions share are mapped from a file, once for all.
 
 These networks are small: two threads in one process go slower than one as soon as anything else runs, two processes
-do not.
+do not. They are forked from one that has torch and lightning imported and has done nothing else: that is paid once, not by
+each worker of each pool, and half their memory is shared.
 """
 
 import mmap
@@ -56,8 +57,10 @@ class Pool:
                     raise WorkerDied(TRIES) from error
 
     def _side_by_side(self, parcels: Mapping[int, Parcel[Path]], folder: Path) -> Iterator[tuple[int, Any]]:
-        if self._processes is None:  # to start one costs seconds: torch and lightning are imported anew
-            self._processes = ProcessPoolExecutor(self.count, get_context("spawn"), begin, (folder,))
+        if self._processes is None:
+            context = get_context("forkserver")
+            context.set_forkserver_preload(["pipelines.workers"])
+            self._processes = ProcessPoolExecutor(self.count, context, begin, (folder,))
         waiting = {self._processes.submit(answer, parcel): number for number, parcel in parcels.items()}
         try:
             for done in as_completed(waiting):
