@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -210,6 +211,7 @@ def main() -> int:
     parser.add_argument("--of", nargs=2, metavar=("FOLDER", "ADDRESS"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     hush()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # namespaces and clusters are taken down then, too
     if asked.of:
         folder, address = Path(asked.of[0]), asked.of[1]
         print(json.dumps(backtest(folder / "home", folder / "run.toml", Cluster(address=address))))
