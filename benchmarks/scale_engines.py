@@ -1,12 +1,12 @@
 """The same backtest by one process, by a pool and on Ray: is it the same, and what does Ray cost?
 `python -m benchmarks.scale_engines [--data FOLDER --symbol S]`
 
-Each engine is given the same home and the commands `train` and `compare`: five models, two seeds of each network,
-refits for 2011 and 2012. Digests of all artifacts and every figure of the leaderboard are compared,
-bit by bit; on Ray once more while a worker at work is killed (SIGKILL), and once on two nodes in network namespaces of
-their own, where this machine lets one make them: the far node sees neither the home nor its checkpoints.
-Then, in this process: seconds until the first answer, seconds and processor time an empty task takes, memory of the
-processes, and what a task of 100 symbols weighs with its arrays and without.
+Each engine trains and compares the models of one run in a copy of one home, with refits for 2011 and 2012. Digests of
+all artifacts and every figure of the leaderboard are compared, bit by bit; on Ray once more while a worker is killed
+(SIGKILL), and once on two nodes in network namespaces of their own, where this machine lets one make them: the far node
+sees neither the home nor its checkpoints.
+Then: seconds until the first answer, seconds and processor time an empty task takes, memory of the processes, and what
+a task of 100 symbols weighs with its arrays and without.
 
 Exits 0 where nothing differs and a killed worker's task came back.
 """
@@ -15,26 +15,34 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+import tomllib
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from benchmarks import scale_nodes as nodes
-from benchmarks.scale_weight import overhead, weight
+from pipelines.engines.base import Workers
+from pipelines.engines.cluster import Cluster
+from pipelines.engines.pool import Pool
+from pipelines.quiet import hush
 
-BINARY = Path(sys.executable).parent / "forecaster"
-ROOT = Path(__file__).resolve().parents[1]
-APART = ("train_seconds", "run_id", "kilobytes")
-"""What tells one run from another and is no result; kilobytes are, but stand in the digest."""
+if TYPE_CHECKING:  # a pool's processes import this file anew, and should wake no more than those of a command
+    from pipelines.workspace import Workspace
+
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
+APART = ("train_seconds", "run_id")
+"""What tells one run from another, and is no result."""
 
 RUN = """
 [data]
@@ -56,7 +64,7 @@ refit_every = 252
 [training]
 seeds = 2
 epochs = 10
-patience = 5
+patience = 10
 learning_rate = 3e-3
 [[models]]
 name = "naive"
@@ -67,11 +75,6 @@ family = "garch"
 [[models]]
 name = "har"
 family = "har"
-[[models]]
-name = "mlp"
-family = "mlp"
-lags = 16
-hidden = 16
 [[models]]
 name = "gru"
 family = "gru"
@@ -85,31 +88,32 @@ class Watched:
 
     seconds: float = 0.0
     peak: float = 0.0
-    """MB, each page shared out among those who share it."""
+    """MB of the workers, each page shared out among those who share it."""
     spent: dict[int, float] = field(default_factory=dict)
     """Processor seconds by process."""
+    processor: float = 0.0
     killed: int | None = None
-
-    @property
-    def processor(self) -> float:
-        return sum(self.spent.values())
 
 
 @contextmanager
-def watching(process: psutil.Process, kill: str | None = None) -> Iterator[Watched]:
-    """Looks twice a second; kills the first process of a name that is seen."""
-    found, done = Watched(), Event()
+def watching(kill: str | None = None) -> Iterator[Watched]:
+    """Looks five times a second at this process and its children; kills the first of a name that is seen."""
+    found, done, process = Watched(), Event(), psutil.Process()
 
     def look() -> None:
-        while not done.wait(0.5):
+        while not done.wait(0.2):
             with suppress(psutil.Error):
-                family = [process, *process.children(recursive=True)]
+                family = process.children(recursive=True)
                 found.peak = max(found.peak, sum(_weigh(one, found) for one in family) / 1e6)
+                _weigh(process, found)
                 for one in family:
                     if kill is not None and found.killed is None and one.name() == kill:
                         one.kill()
                         found.killed = one.pid
 
+    earlier = Watched()
+    for one in (process, *process.children(recursive=True)):
+        _weigh(one, earlier)
     begun, thread = time.perf_counter(), Thread(target=look)
     thread.start()
     try:
@@ -118,6 +122,7 @@ def watching(process: psutil.Process, kill: str | None = None) -> Iterator[Watch
         done.set()
         thread.join()
         found.seconds = time.perf_counter() - begun
+        found.processor = sum(found.spent.values()) - sum(earlier.spent.get(pid, 0.0) for pid in found.spent)
 
 
 def _weigh(one: psutil.Process, found: Watched) -> float:
@@ -129,75 +134,72 @@ def _weigh(one: psutil.Process, found: Watched) -> float:
         return 0.0
 
 
-@dataclass(frozen=True)
-class Backtest:
-    """What `train` and `compare` gave."""
+def backtest(home: Path, run: Path, workers: Workers) -> list[Any]:
+    """Digests and leaderboard, in a copy of a home."""
+    from pipelines.compare import compare
+    from pipelines.train import walk
 
-    digests: tuple[str, ...]
-    leaderboard: tuple[dict[str, Any], ...]
-    watched: Watched
-
-    def same(self, other: "Backtest") -> bool:
-        return (self.digests, self.leaderboard) == (other.digests, other.leaderboard)
-
-
-def backtest(
-    home: Path, words: list[str], kill: str | None = None, around: Mapping[str, str] | None = None,
-    before: tuple[str, ...] = (),
-) -> Backtest:  # fmt: skip
-    """Both commands in a copy of a home, as a user calls them.
-
-    Arguments:
-        before: Words that a command is put behind, such as those that enter a network namespace.
-    """
     root = Path(tempfile.mkdtemp(dir=home.parent)) / "home"
     shutil.copytree(home, root)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "FORECASTER_HOME": str(root), **(around or {})}
-    said, watched = [], Watched()
-    for verb in ("train", "compare"):
-        command = [*before, str(BINARY), verb, "--json", "--run", str(home.parent / "run.toml"), *words]
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        with watching(psutil.Process(process.pid), kill if verb == "train" else None) as one:
-            out, problem = process.communicate(timeout=1800)
-        if process.returncode:
-            raise SystemExit(f"FAILS: {verb} {' '.join(words)}: {problem.strip()[-2000:]}")
-        said.append(json.loads(out))
-        watched = Watched(
-            watched.seconds + one.seconds, max(watched.peak, one.peak), watched.spent | one.spent,
-            watched.killed or one.killed,
-        )  # fmt: skip
-    rows = ({name: value for name, value in row.items() if name not in APART} for row in said[1]["leaderboard"])
-    return Backtest(tuple(one["digest"] for one in said[0]["trained"]), tuple(rows), watched)
+    space = workspace(root, run)
+    bench = replace(space.bench, workers=workers)
+    walked = walk(bench, space.folds, lambda _line: None)
+    found = compare(walked, "naive", space.folds, "return", workers)
+    rows = [{name: value for name, value in row.items() if name not in APART} for row in found.table()]
+    digests = [fit.artifact.digest for one in walked for fold in one.folds for fit in (fold, *fold.members)]
+    plain: list[Any] = json.loads(json.dumps([digests, rows, found.key, found.spa, found.candidate]))
+    return plain
 
 
-def claims(home: Path) -> Iterator[tuple[str, bool]]:
+def workspace(root: Path, run: Path) -> "Workspace":
+    """The run in a home."""
+    from pipelines.config import RunConfig
+    from pipelines.home import Home
+    from pipelines.workspace import Workspace
+
+    return Workspace(Home(root), RunConfig.model_validate(tomllib.loads(run.read_text("utf-8"))), NOW)
+
+
+def claims(home: Path, run: Path) -> Iterator[tuple[str, bool]]:
     """Each engine beside this one process."""
-    alone = backtest(home, ["--workers", "1"])
-    yield _told("one process", alone, alone)
-    for name, words, kill in (
-        ("pool of 2", ["--workers", "2"], None),
-        ("Ray of 2", ["--workers", "2", "--engine", "ray"], None),
-        ("Ray of 2, a worker killed", ["--workers", "2", "--engine", "ray"], "ray::answer"),
+    with watching() as watched:
+        alone = backtest(home, run, Pool(1))
+    yield _told("one process", watched, alone, alone)
+    cluster = Cluster(2)
+    for name, workers, kill in (
+        ("pool of 2", Pool(2), None),
+        ("Ray of 2", cluster, None),
+        ("Ray of 2, a worker killed", cluster, "ray::answer"),
     ):
-        found = backtest(home, words, kill)
-        text, holds = _told(name, found, alone)
-        yield text, holds and (kill is None or found.watched.killed is not None)
-    with nodes.two(home.parent) as cluster:
-        if isinstance(cluster, str):
-            yield f"two Ray nodes in network namespaces: not on this machine ({cluster})", True
+        with watching(kill) as watched:
+            found = backtest(home, run, workers)
+        text, holds = _told(name, watched, found, alone)
+        yield text, holds and (kill is None or watched.killed is not None)
+        if workers is not cluster:
+            workers.close()
+    cluster.close()
+    with nodes.two(home.parent) as two:
+        if isinstance(two, str):
+            yield f"two Ray nodes in network namespaces: not on this machine ({two})", True
             return
-        found = backtest(home, ["--engine", "ray", "--address", cluster.address], None, cluster.around, cluster.inside)
-        text, holds = _told("Ray on two nodes", found, alone)
-        worked = nodes.who_works(cluster)
-        yield f"{text}; tasks were done on {' and '.join(sorted(worked))}", holds and len(worked) == 2
+        here = [sys.executable, "-m", "benchmarks.scale_engines", "--of", str(home.parent), two.address]
+        done = subprocess.run([*two.inside, *here], env=os.environ | two.around, stdout=subprocess.PIPE, check=True)
+        same, worked = json.loads(done.stdout) == alone, sorted(nodes.who_works(two))
+        text = f"Ray on two nodes in network namespaces, {' and '.join(worked)}: {_same(same)}"
+        yield text, same and len(worked) == 2
 
 
-def _told(name: str, found: Backtest, alone: Backtest) -> tuple[str, bool]:
-    same = found.same(alone)
-    watched = found.watched
-    figures = f"{watched.seconds:.0f} s, {watched.processor:.0f} s of processor time, {watched.peak:.0f} MB"
+def _told(name: str, watched: Watched, found: list[Any], alone: list[Any]) -> tuple[str, bool]:
+    figures = f"{watched.seconds:.0f} s, {watched.processor:.0f} s of processor time, workers {watched.peak:.0f} MB"
     killed = f", killed process {watched.killed}" if watched.killed else ""
-    return f"{name}: {figures}{killed}; {len(found.digests)} models {'identical' if same else 'NOT identical'}", same
+    return (
+        f"{name}: {figures}{killed}; {len(found[0])} artifacts and all figures {_same(found == alone)}",
+        found == alone,
+    )
+
+
+def _same(same: bool) -> str:
+    return "identical" if same else "NOT identical"
 
 
 def main() -> int:
@@ -206,17 +208,28 @@ def main() -> int:
     parser.add_argument("--data", default="sample", help="folder of SYMBOL.csv[.gz] files, or sample")
     parser.add_argument("--symbol", default="^GSPC")
     parser.add_argument("--venue", default="XNYS")
+    parser.add_argument("--of", nargs=2, metavar=("FOLDER", "ADDRESS"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    hush()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # namespaces and clusters are taken down then, too
+    if asked.of:
+        folder, address = Path(asked.of[0]), asked.of[1]
+        print(json.dumps(backtest(folder / "home", folder / "run.toml", Cluster(address=address))))
+        return 0
     bars = '{ source = "sample" }' if asked.data == "sample" else f'{{ source = "files", folder = "{asked.data}" }}'
     with tempfile.TemporaryDirectory() as folder:
         home, run = Path(folder) / "home", Path(folder) / "run.toml"
         run.write_text(RUN.format(symbol=asked.symbol, venue=asked.venue, bars=bars), "utf-8")
-        around = {**os.environ, "PYTHONPATH": str(ROOT), "FORECASTER_HOME": str(home)}
-        subprocess.run([BINARY, "fetch", "--run", run], env=around, check=True, capture_output=True)
+        made = workspace(home, run)
+        list(made.fetcher(os.environ, lambda: NOW).fetch(made.config.data.symbols, ()))
+        _ = made.notebook  # opened once, for all copies
+        made.engine.dispose()
         found = []
-        for text, holds in claims(home):
+        for text, holds in claims(home, run):
             print(f"{'holds' if holds else 'FAILS'}: {text}", flush=True)
             found.append(holds)
+    from benchmarks.scale_weight import overhead, weight
+
     for line in (*weight(), *overhead()):
         print(line, flush=True)
     return int(not all(found))

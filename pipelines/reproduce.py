@@ -23,6 +23,7 @@ from forecaster.families.base import TrainedFamily
 from forecaster.snapshot import read_snapshot
 from forecaster.store.artifacts import Run, load_artifact, load_start, load_weights, require_run
 from forecaster.training.export import Provenance
+from pipelines.engines.base import answered
 from pipelines.engines.pool import begin
 from pipelines.jobs import Job
 from pipelines.snapshot import load_universe
@@ -202,16 +203,15 @@ def _made(asked: _Asked, job: Job) -> Made:
     begun = _start(job.node)
     made_from = tuple(member.artifact.digest for member in members) or (() if begun is None else (begun,))
     provenance = Provenance(job.family, job.training, stated.target, stated.snapshot, stated.features, made_from)
-    made = carry_out(
-        Order(
-            job,
-            stated.spec,
-            provenance,
-            below=tuple(member.tensors for member in members),
-            epochs=max((member.artifact.manifest.epochs for member in members), default=0),
-            start=None if begun is None else asked.starts[begun],
-        )
+    order = Order(
+        job,
+        stated.spec,
+        provenance,
+        below=tuple(member.tensors for member in members),
+        epochs=max((member.artifact.manifest.epochs for member in members), default=0),
+        start=None if begun is None else asked.starts[begun],
     )
+    made = answered(carry_out, order)
     seconds = made.seconds + sum(member.seconds for member in members)
     return Made(made.artifact, made.tensors, made.history, seconds)
 

@@ -29,7 +29,8 @@ class Checkpoint(pl.Callback):
         self.written = time.monotonic()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, _module: pl.LightningModule) -> None:
-        if time.monotonic() - self.written < EVERY:
+        due = time.monotonic() - self.written >= EVERY
+        if not trainer.strategy.broadcast(due):  # the first device's clock counts: to save is to wait for each other
             return
         draft = self.path.with_suffix(".draft")
         trainer.save_checkpoint(draft, weights_only=False)

@@ -17,7 +17,7 @@ import numpy as np
 
 from forecaster.artifact import code_digest
 from forecaster.errors import EngineUnavailable, WorkerDied
-from pipelines.engines.base import TRIES, Asked, Given
+from pipelines.engines.base import TRIES, Asked, Given, answered
 from pipelines.engines.parcel import Packer
 from pipelines.quiet import hush
 
@@ -124,8 +124,7 @@ def answer(code: str, stream: bytes, *arrays: Any) -> Any:
     if code != code_digest():
         problem = f"{socket.gethostname()} has code {code_digest()[:12]} and not {code[:12]}"
         raise EngineUnavailable("ray", f"{problem}; install the same version on every machine")
-    function, asked = pickle.loads(stream, buffers=arrays)  # noqa: S301 - from the process that asks
-    return function(asked)
+    return answered(*pickle.loads(stream, buffers=arrays))  # noqa: S301 - from the process that asks
 
 
 def _given(ray: Any, done: Any) -> Any:

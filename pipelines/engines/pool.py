@@ -20,7 +20,7 @@ from typing import Any
 from weakref import finalize
 
 from forecaster.errors import WorkerDied
-from pipelines.engines.base import TRIES, Asked, Given
+from pipelines.engines.base import TRIES, Asked, Given, answered
 from pipelines.engines.parcel import Packer, Parcel
 from pipelines.quiet import hush
 
@@ -41,7 +41,7 @@ class Pool:
     def each(self, function: Callable[[Asked], Given], asked: Sequence[Asked]) -> Iterator[tuple[Asked, Given]]:
         if self.here(len(asked)):
             for one in asked:
-                yield one, function(one)
+                yield one, answered(function, one)
             return
         packer, folder = self._packed()
         waiting = {number: packer.pack((function, one)) for number, one in enumerate(asked)}
@@ -97,8 +97,7 @@ def _put(folder: Path, digest: str, raw: memoryview) -> Path:
 
 def answer(parcel: Parcel[Path]) -> Any:
     """What a worker does."""
-    function, asked = parcel.open(_mapped(path) for path in parcel.places)
-    return function(asked)
+    return answered(*parcel.open(_mapped(path) for path in parcel.places))
 
 
 def _mapped(path: Path) -> mmap.mmap:

@@ -122,6 +122,13 @@ def test_several_devices_share_a_batch():
     assert len(whole.share(7, 8).inputs) == 1  # nobody stays without
 
 
+def test_a_folder_for_checkpoints_that_is_not_here_is_none(tmp_path):
+    assert checkpoint.reachable(tmp_path) == tmp_path
+    assert checkpoint.reachable(tmp_path / "of another machine") is None
+    assert checkpoint.reachable(None) is None
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_two_processes_that_average_their_gradients_learn_one_model_as_good_as_one_does(tmp_path):
     config = TrainingConfig(epochs=12, patience=12, batch=6, learning_rate=0.01)

@@ -4,6 +4,9 @@ import os
 import signal
 from pathlib import Path
 
+import numpy
+from threadpoolctl import threadpool_info
+
 from forecaster.contract import Floats
 from forecaster.errors import ConfigError
 
@@ -12,6 +15,12 @@ def total(asked: tuple[int, Floats]) -> float:
     """A number times the sum of an array."""
     number, values = asked
     return float(number * values.sum())
+
+
+def blas_threads(_number: int) -> tuple[int, ...]:
+    """How many threads each linear algebra library of this process uses."""
+    numpy.linalg.inv(numpy.eye(2))
+    return tuple({found["num_threads"] for found in threadpool_info() if found["user_api"] == "blas"})
 
 
 def refuse(number: int) -> int:

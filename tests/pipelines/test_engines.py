@@ -26,7 +26,7 @@ from pipelines.engines.cluster import Cluster
 from pipelines.engines.parcel import Packer
 from pipelines.engines.pool import Pool
 from pipelines.train import walk
-from tests.pipelines.questions import die, die_once, divide, refuse, total
+from tests.pipelines.questions import blas_threads, die, die_once, divide, refuse, total
 from tests.pipelines.small_runs import GARCH, GRU, fetched, moved, prices, workspace
 
 pytestmark = [
@@ -93,6 +93,11 @@ def test_answers_belong_to_their_questions(workers: Workers) -> None:
     found = {question[0]: answer for question, answer in workers.each(total, asked)}
     assert found == {number: total((number, values)) for number in range(7)}
     assert list(workers.each(total, [])) == []
+
+
+def test_a_question_is_answered_on_one_thread_of_blas(workers: Workers) -> None:
+    assert {answer for _, answer in workers.each(blas_threads, [1, 2])} == {(1,)}
+    assert list(Pool(1).each(blas_threads, [1])) == [(1, (1,))]
 
 
 # What goes wrong
