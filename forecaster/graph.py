@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import onnxruntime
@@ -12,6 +13,7 @@ from forecaster.components import width
 from forecaster.contract import LEVELS, Floats
 from forecaster.errors import ArtifactCorrupt, ContractMismatch, OutputInvalid, WrongMode
 
+Some = TypeVar("Some", NDArray[np.float32], Floats)
 _FILES = "session.model_external_initializers_file_folder_path"
 
 
@@ -106,7 +108,7 @@ class Graph:
             shapes = ", ".join(str(value.shape) for value in inputs.values())
             raise ContractMismatch(self.digest, f"a graph that takes {shapes}", type(error).__name__) from error
 
-    def quantiles(self, found: Floats) -> Floats:
+    def quantiles(self, found: Some) -> Some:
         """Quantiles [..., Q], if they are a forecast.
 
         Raises:
@@ -118,7 +120,7 @@ class Graph:
             raise OutputInvalid(self.digest, problem)
         return found
 
-    def parameters(self, found: Floats, quantiles: Floats) -> Floats:
+    def parameters(self, found: Some, quantiles: Some) -> Some:
         """Density parameters [..., H, P], if they belong to such quantiles [..., H, Q].
 
         Raises:
@@ -133,7 +135,7 @@ class Graph:
         return found
 
 
-def _rises(found: Floats) -> bool:
+def _rises(found: NDArray[np.floating]) -> bool:
     """Whether no value along the last axis is below the one before it, in one run over memory; NaN never is."""
     flat, rises = found.ravel(), np.ones(found.shape, dtype=bool)
     np.greater_equal(flat[1:], flat[:-1], out=rises.reshape(-1)[:-1])

@@ -77,9 +77,16 @@ class Stream:
         for start in range(0, bars.shape[1], length):
             place = slice(start, start + length)
             found = self._graph.ask(outputs, {"bars": bars[:, place], **state})
-            whole = whole or [np.empty((*bars.shape[:2], *one.shape[2:])) for one in found[: len(answers)]]
-            for one, part in zip(whole, found, strict=False):
+            told = self._checked(found[: len(answers)])
+            whole = whole or [np.empty((*bars.shape[:2], *one.shape[2:])) for one in told]
+            for one, part in zip(whole, told, strict=True):
                 one[:, place] = part
             state = dict(zip(names, found[len(answers) :], strict=True))
-        quantiles = self._graph.quantiles(whole[0])
-        return Passed(quantiles, self._graph.parameters(whole[1], quantiles) if len(whole) > 1 else None, state)
+        return Passed(whole[0], whole[1] if len(whole) > 1 else None, state)
+
+    def _checked(self, told: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """Quantiles and parameters of one call, while they are still in the cache."""
+        self._graph.quantiles(told[0])
+        for parameters in told[1:]:
+            self._graph.parameters(parameters, told[0])
+        return told

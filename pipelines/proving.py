@@ -1,4 +1,4 @@
-"""Commands that look and prove, and change nothing that answers: leaks, studies, benchmarks, runs and forecasts again.
+"""Commands that change nothing that answers: leaks, studies, benchmarks, runs and forecasts again, twins of models.
 
 They stand in `forecaster` beside the commands of the main job (`pipelines.cli`).
 """
@@ -111,6 +111,29 @@ def reproduce(
     terminal.result(found.record(), *found.lines)
     if not found.identical:
         raise typer.Exit(1)
+
+
+@app.command()
+def carry(
+    name: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's key, MLflow id or artifact digest, or its start.")
+    ],
+    home: HomeOption = DEFAULT_HOME,
+    run: RunOption = None,
+    as_json: JsonOption = False,
+    database: DatabaseOption = None,
+) -> None:
+    """Put a recurrent model's twin into the store: one that goes on from a state instead of reading windows."""
+    from pipelines.carry import carry as run_carry
+
+    terminal = open_terminal(as_json)
+    workspace = open_workspace(home, run, database, None)
+    twin = run_carry(workspace.engine, name, workspace.now)
+    (windowed,) = twin.manifest.made_from
+    terminal.result(
+        {"name": twin.manifest.name, "digest": twin.digest, "made_from": windowed, "mode": twin.manifest.mode},
+        f"{twin.digest}  {twin.manifest.name}, carried, of {windowed[:12]}; forecaster.stream.Stream runs it",
+    )
 
 
 @app.command()
