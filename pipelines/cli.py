@@ -23,6 +23,8 @@ from pipelines.options import (
     TrackingOption,
     WorkersOption,
     clock,
+    open_home,
+    open_reading,
     open_terminal,
     open_workspace,
 )
@@ -285,9 +287,8 @@ def forecast(
     from pipelines import terminal as show
     from pipelines.issue import issue
 
-    terminal = open_terminal(as_json)
-    workspace = open_workspace(home, run, database, None)
-    issued = issue(workspace.engine, workspace.config, symbol, workspace.now)
+    terminal, reading = open_terminal(as_json), open_reading(run)
+    issued = issue(open_home(home, database, None).open_store(), reading, symbol, clock())
     terminal.result(issued.record(), show.forecast(issued))
 
 
@@ -302,10 +303,9 @@ def issue(
     from pipelines import terminal as show
     from pipelines.issue import issue as run_issue
 
-    terminal = open_terminal(as_json)
-    workspace = open_workspace(home, run, database, None)
-    config = workspace.config
-    issued = [run_issue(workspace.engine, config, symbol, workspace.now) for symbol in config.target.symbols]
+    terminal, reading, now = open_terminal(as_json), open_reading(run), clock()
+    engine = open_home(home, database, None).open_store()
+    issued = [run_issue(engine, reading, symbol, now) for symbol in reading.target.symbols]
     terminal.result({"issued": [one.record() for one in issued]}, *(show.forecast(one) for one in issued))
 
 
@@ -319,9 +319,8 @@ def score(
     """Hold issued forecasts against the prices that have arrived; the track record is made of it."""
     from pipelines.score import score as run_score
 
-    terminal = open_terminal(as_json)
-    workspace = open_workspace(home, run, database, None)
-    found = run_score(workspace.engine, workspace.config, workspace.now)
+    terminal, reading = open_terminal(as_json), open_reading(run)
+    found = run_score(open_home(home, database, None).open_store(), reading, clock())
     told = [f"{one.symbol}: {one.scored} steps scored, {one.waiting} wait for their price" for one in found]
     terminal.result({"scored": [one.record() for one in found]}, *told)
 

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from pipelines.home import Home
+    from pipelines.reading import Reading
     from pipelines.terminal import Terminal
     from pipelines.workspace import Workspace
 
@@ -71,12 +72,20 @@ def open_workspace(
     workers: int | None = None,
 ) -> "Workspace":
     """The workspace of a command; the one place that asks the clock."""
-    from pipelines.config import demo_path, load_config
+    from pipelines.config import load_config
+    from pipelines.reading import demo_path
     from pipelines.workspace import Workspace
 
     config = load_config(run or demo_path())
     side_by_side = workers or os.cpu_count() or 1
     return Workspace(open_home(home, database, tracking), config, clock(), recorded_only, side_by_side)
+
+
+def open_reading(run: Path | None) -> "Reading":
+    """What is read, without what is trained on it: some commands need no more, and start much sooner."""
+    from pipelines.reading import demo_path, load_reading
+
+    return load_reading(run or demo_path())
 
 
 def open_terminal(as_json: bool) -> "Terminal":

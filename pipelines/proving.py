@@ -169,9 +169,10 @@ def doctor(
     tracking: TrackingOption = None,
 ) -> None:
     """Look at everything a run needs and say what to do where something is missing."""
-    from pipelines.config import demo_path, load_config
+    from pipelines.config import load_config
     from pipelines.doctor import Patient
     from pipelines.doctor import doctor as run_doctor
+    from pipelines.reading import demo_path
 
     terminal = open_terminal(as_json)
     config = load_config(run or demo_path())

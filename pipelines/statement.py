@@ -26,7 +26,7 @@ from forecaster.training.config import TrainingConfig
 from pipelines.plugins import FeaturesConfig
 
 if TYPE_CHECKING:  # a worker wakes neither the store nor pyarrow
-    from pipelines.snapshot import Reads
+    from pipelines.venue import Reads
 
 Edges = tuple[tuple[date, date], ...]
 """First and last session of the origins of each sample, a pair a symbol."""

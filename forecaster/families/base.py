@@ -255,9 +255,7 @@ class Network(Model):
         inputs = self.standardise(block)
         return self._link(self.body(inputs, keep), inputs, block, keep)
 
-    def advance(
-        self, block: Tensor, keep: int, state: State | None, ewma: Ewma = ewma_square
-    ) -> tuple[Tensor, State]:
+    def advance(self, block: Tensor, keep: int, state: State | None, ewma: Ewma = ewma_square) -> tuple[Tensor, State]:
         """The same, by a body that carries its state over the last `keep` sessions; those before only set the scale.
 
         Arguments:

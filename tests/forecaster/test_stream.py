@@ -1,7 +1,6 @@
 """A state that is carried: the windowed answer over a window, another beyond it, and never in its place."""
 
 import json
-from dataclasses import replace
 from datetime import date
 from functools import cache
 

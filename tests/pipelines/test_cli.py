@@ -72,7 +72,8 @@ def test_bad_run_file_names_the_fault(tmp_path: Path, change: tuple[str, str], e
 
 def test_shipped_run_file_loads() -> None:
     from forecaster.families import AnyFamily
-    from pipelines.config import demo_path, load_config
+    from pipelines.config import load_config
+    from pipelines.reading import demo_path
 
     config = load_config(demo_path())
     union = get_args(get_args(AnyFamily)[0])
