@@ -1,9 +1,9 @@
 """How long until a command answers? `python -m benchmarks.startup [--json FILE]`
 
 `forecaster --help`, `forecaster forecast ^GSPC` and `forecaster jobs` in a home with a champion, and the service until
-it is ready, seven times each in turns, beside `python -c pass` and `python -c 'import numpy, onnxruntime'`. CPU seconds of
-the whole process, which on an idle machine are its seconds on the wall; the wall is shown beside (of the service: the wall
-alone). Medians with least and most.
+it is ready, seven times each in turns, beside `python -c pass` and `python -c 'import numpy, onnxruntime'`. CPU seconds
+of the whole process, which on an idle machine are its seconds on the wall; the wall is shown beside (of the service the
+wall alone). Medians with least and most.
 
 Exits 0 where `--help` takes at most .3 s and `forecast` at most 1.5 s.
 """

@@ -64,4 +64,6 @@ class Runtime:
     def _run(self, contexts: NDArray[np.float32], outputs: list[str]) -> list[Floats]:
         rows = range(0, len(contexts), _CHUNK)
         chunks = [self._graph.ask(outputs, {"context": contexts[row : row + _CHUNK]}) for row in rows]
+        if len(chunks) == 1:
+            return [part.astype(np.float64) for part in chunks[0]]
         return [np.concatenate(parts).astype(np.float64) for parts in zip(*chunks, strict=True)]

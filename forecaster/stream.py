@@ -4,7 +4,7 @@ An answer rests on everything since the state was fresh. From a fresh state over
 model's; later it remembers more, so it is scored, promoted and served nowhere in that model's place.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,17 +45,24 @@ class Stream:
     def __init__(self, artifact: Artifact) -> None:
         self.digest, self.manifest = artifact.digest, artifact.manifest
         self._graph = Graph(artifact, "carried", {})
-        self._states = {name: shape for name, shape in self._graph.inputs.items() if name != "bars"}
-        self._graph.require("bars", "B, T", [f"{name}{AFTER}" for name in self._states])
+        shapes = {name: shape for name, shape in self._graph.inputs.items() if name != "bars"}
+        self._graph.require("bars", "B, T", [f"{name}{AFTER}" for name in shapes])
+        self._states = {name: self._sizes(shape) for name, shape in shapes.items()}
         golden = golden_context(self.manifest.window)
         self._graph.check_golden(self.step(golden, self.begin(1)).quantiles[0, -1])
 
+    def _sizes(self, shape: Sequence[int | str]) -> tuple[int, int]:
+        """Layers and width of a state."""
+        match shape:
+            case [int(layers), _, int(width)]:
+                return layers, width
+        raise ContractMismatch(self.digest, "states [layers, B, width]", str(shape))
+
     def begin(self, count: int) -> State:
         """The state of so many symbols before their first session."""
-        fresh = {}
-        for name, (layers, _, width) in self._states.items():
-            fresh[name] = np.zeros((layers, count, width), dtype=np.float32)
-        return fresh
+        return {
+            name: np.zeros((layers, count, width), dtype=np.float32) for name, (layers, width) in self._states.items()
+        }
 
     def step(self, bars: NDArray[np.float32], state: State) -> Passed:
         """Go on over sessions.
@@ -68,25 +75,37 @@ class Stream:
             ContractMismatch: Bars or state are of another shape.
             OutputInvalid: A value is not finite, or levels cross.
         """
+        passed = list(self.passes(bars, state))
+        if len(passed) == 1:
+            return passed[0]
+        parameters = [one.parameters for one in passed if one.parameters is not None]
+        return Passed(
+            np.concatenate([one.quantiles for one in passed], axis=1),
+            np.concatenate(parameters, axis=1) if parameters else None,
+            passed[-1].state,
+        )
+
+    def passes(self, bars: NDArray[np.float32], state: State) -> Iterator[Passed]:
+        """The same a few sessions at a time, so that a long history takes no memory for answers that were looked at.
+
+        Raises:
+            ContractMismatch: Bars or state are of another shape.
+            OutputInvalid: A value is not finite, or levels cross.
+        """
         if bars.ndim != 3 or not bars.size:
             raise ContractMismatch(self.digest, "bars [B, T, C]", str(bars.shape))
         length = max(1, _POSITIONS // len(bars))
         answers, names = self._graph.answers, list(self._states)
         outputs = [*answers, *(f"{name}{AFTER}" for name in names)]
-        whole: list[Floats] = []
         for start in range(0, bars.shape[1], length):
-            place = slice(start, start + length)
-            found = self._graph.ask(outputs, {"bars": bars[:, place], **state})
-            told = self._checked(found[: len(answers)])
-            whole = whole or [np.empty((*bars.shape[:2], *one.shape[2:])) for one in told]
-            for one, part in zip(whole, told, strict=True):
-                one[:, place] = part
+            found = self._graph.ask(outputs, {"bars": bars[:, start : start + length], **state})
+            quantiles, *parameters = self._checked(found[: len(answers)])
             state = dict(zip(names, found[len(answers) :], strict=True))
-        return Passed(whole[0], whole[1] if len(whole) > 1 else None, state)
+            yield Passed(quantiles, parameters[0] if parameters else None, state)
 
-    def _checked(self, told: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        """Quantiles and parameters of one call, while they are still in the cache."""
+    def _checked(self, told: list[NDArray[np.float32]]) -> list[Floats]:
+        """Quantiles and parameters of one call."""
         self._graph.quantiles(told[0])
         for parameters in told[1:]:
             self._graph.parameters(parameters, told[0])
-        return told
+        return [one.astype(np.float64) for one in told]

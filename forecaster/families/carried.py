@@ -47,7 +47,8 @@ class Running:
     """
 
     def __init__(self, means: Sequence[Mean], before: Tensor) -> None:
-        self._means = zip(means, before.split([mean.hidden_size for mean in means], dim=-1), strict=True)
+        parts = torch.split_with_sizes(before, [mean.hidden_size for mean in means], dim=-1)
+        self._means = zip(means, parts, strict=True)
         self._after: list[Tensor] = []
 
     def __call__(self, values: Tensor, decay: float) -> Tensor:

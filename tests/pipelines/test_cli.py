@@ -229,9 +229,7 @@ def test_a_command_loads_what_it_needs_and_no_more(
     assert not loaded & heavy
 
 
-def test_what_only_reads_does_not_mind_what_is_trained(
-    small_home: tuple[Path, dict[str, Any]], tmp_path: Path
-) -> None:
+def test_what_only_reads_does_not_mind_what_is_trained(small_home: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     """A run file's models are for those who train: `forecast` answers where `train` is refused."""
     run = tmp_path / "run.toml"
     run.write_text(SMALL.read_text("utf-8").replace('family = "lstm"', 'family = "lstn"'), "utf-8")
