@@ -81,7 +81,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="file for the figures")
     asked = parser.parse_args()
-    with demo_home("naive") as home:
+    with demo_home("har") as home:
         found = measured(home)
     print(f"{'command':42} {'median s':>8} {'min':>8} {'max':>8} {'wall':>8}")
     for one in found:
