@@ -40,9 +40,10 @@ from forecaster.store.artifacts import add_artifact
 from forecaster.store.champions import Champion, crown, find_champion
 from forecaster.store.database import connect, sqlite_url
 from forecaster.store.migrate import migrate
-from pipelines.config import RunConfig, demo_path, load_config
+from pipelines.config import RunConfig, load_config
 from pipelines.fetch import Fetcher
 from pipelines.issue import issue
+from pipelines.reading import demo_path
 from pipelines.score import score
 from pipelines.sources.base import Reply
 from pipelines.sources.sample import Sample

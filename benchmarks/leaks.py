@@ -26,11 +26,12 @@ from forecaster.panel import Panel, build_panel
 from forecaster.store.database import connect, sqlite_url
 from forecaster.store.history import read_facts
 from forecaster.store.migrate import migrate
-from pipelines.config import DataConfig, RunConfig, demo_path, load_config
+from pipelines.config import DataConfig, RunConfig, load_config
 from pipelines.fetch import Fetcher
-from pipelines.snapshot import calendar_of
+from pipelines.reading import demo_path
 from pipelines.sources.base import Surroundings
 from pipelines.sources.files import FilesSource
+from pipelines.venue import calendar_of
 
 SHARE = 0.95
 NOW = datetime(2025, 6, 1, tzinfo=UTC)

@@ -21,7 +21,7 @@ from forecaster.store.artifacts import load_artifact
 from forecaster.store.champions import all_champions, crown
 from forecaster.store.database import connect, sqlite_url
 from forecaster.store.schema import artifact
-from pipelines.config import demo_path
+from pipelines.reading import demo_path
 
 BIN = Path(sys.executable).parent
 SYMBOL = "^GSPC"

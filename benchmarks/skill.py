@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pipelines.config import demo_path
+from pipelines.reading import demo_path
 
 ALPHA = 0.05
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,14 @@ from forecaster.errors import ArtifactCorrupt
 
 AXES = ("batch", "length")
 """What a graph calls the free axes of its input [B, L, C]."""
+AFTER = "_after"
+"""What a graph that carries a state puts behind its inputs' names where it returns them for the next session."""
 GOLDEN_TOLERANCE = 1e-5
 """Largest |difference| / (1 + |quantile|) between the golden forecast and what a loaded graph answers."""
+
+
+Mode = Literal["windowed", "carried"]
+"""How a model is asked: about windows of L sessions, or about one session after another from the state it returned."""
 
 
 class Manifest(Frozen):
@@ -33,6 +39,8 @@ class Manifest(Frozen):
     format: int = 2
     name: str
     family: str
+    mode: Mode = Field(default="windowed", exclude_if=lambda mode: mode == "windowed")
+    """Left out where it is windowed, so that such a manifest has the bytes, and the digest, that it always had."""
     target: Target
     window: WindowSpec
     config: dict[str, Any]
@@ -40,7 +48,8 @@ class Manifest(Frozen):
     snapshot: str
     """Digest of the data it was trained on."""
     made_from: tuple[str, ...] = ()
-    """Digests of the artifacts it was made from: a pool's members, or where a warm start or a finetuning began."""
+    """Digests of the artifacts it was made from: a pool's members, where a warm start or a finetuning began, or the
+    windowed model that this one carries a state for."""
     features: str = ""
     """Digest of the modules of the user's own features; empty where there are none."""
     trained_from: date
@@ -64,7 +73,7 @@ class Manifest(Frozen):
     """Sessions needed before the context for the channels to have a value."""
     model_sha256: str
     golden: tuple[tuple[float, ...], ...]
-    """Quantiles [H, Q] for `golden_context`, checked whenever the graph is loaded."""
+    """Quantiles [H, Q] after `golden_context`, checked whenever the graph is loaded."""
 
 
 @dataclass(frozen=True)

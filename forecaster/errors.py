@@ -21,7 +21,7 @@
     │  ├─ NoSessions(venue)                     the store has no sessions of a venue
     │  └─ TooShort(what, have, need)            too little history for the window
     ├─ SnapshotError                            → SnapshotMissing | SnapshotCorrupt
-    ├─ ArtifactError                            → ArtifactMissing | ArtifactCorrupt | ContractMismatch
+    ├─ ArtifactError                            → ArtifactMissing | ArtifactCorrupt | ContractMismatch | WrongMode
     ├─ OutputInvalid(digest, problem)           a model answered something that is no forecast
     ├─ StoreOutdated(found, expected)           the database needs a migration, or a newer version of this
     ├─ BackupUnwritten(path, reason)            a backup could not be written
@@ -213,6 +213,15 @@ class ContractMismatch(ArtifactError):
         super().__init__(
             f"artifact {digest[:12]} breaks the contract: expected {expected}, found {found}; train it again"
         )
+
+
+class WrongMode(ArtifactError):
+    def __init__(self, digest: str, mode: str, made_from: str | None = None) -> None:
+        remedy = f"run `forecaster carry {digest[:12]}` and take what it makes"
+        if mode == "carried":
+            other = f"{made_from[:12]}, which it was made from" if made_from else "a windowed one"
+            remedy = f"its answers remember more than the window; take {other}"
+        super().__init__(f"artifact {digest[:12]} is {mode}, and is asked as it cannot be: {remedy}")
 
 
 class OutputInvalid(ForecasterError):

@@ -26,6 +26,8 @@ from pipelines.options import (
     WorkersOption,
     clock,
     crew_of,
+    open_home,
+    open_reading,
     open_terminal,
     open_workspace,
 )
@@ -299,9 +301,8 @@ def forecast(
     from pipelines import terminal as show
     from pipelines.issue import issue
 
-    terminal = open_terminal(as_json)
-    workspace = open_workspace(home, run, database, None)
-    issued = issue(workspace.engine, workspace.config, symbol, workspace.now)
+    terminal, reading = open_terminal(as_json), open_reading(run)
+    issued = issue(open_home(home, database, None).open_store(), reading, symbol, clock())
     terminal.result(issued.record(), show.forecast(issued))
 
 
@@ -316,10 +317,9 @@ def issue(
     from pipelines import terminal as show
     from pipelines.issue import issue as run_issue
 
-    terminal = open_terminal(as_json)
-    workspace = open_workspace(home, run, database, None)
-    config = workspace.config
-    issued = [run_issue(workspace.engine, config, symbol, workspace.now) for symbol in config.target.symbols]
+    terminal, reading, now = open_terminal(as_json), open_reading(run), clock()
+    engine = open_home(home, database, None).open_store()
+    issued = [run_issue(engine, reading, symbol, now) for symbol in reading.target.symbols]
     terminal.result({"issued": [one.record() for one in issued]}, *(show.forecast(one) for one in issued))
 
 
@@ -333,9 +333,8 @@ def score(
     """Hold issued forecasts against the prices that have arrived; the track record is made of it."""
     from pipelines.score import score as run_score
 
-    terminal = open_terminal(as_json)
-    workspace = open_workspace(home, run, database, None)
-    found = run_score(workspace.engine, workspace.config, workspace.now)
+    terminal, reading = open_terminal(as_json), open_reading(run)
+    found = run_score(open_home(home, database, None).open_store(), reading, clock())
     told = [f"{one.symbol}: {one.scored} steps scored, {one.waiting} wait for their price" for one in found]
     terminal.result({"scored": [one.record() for one in found]}, *told)
 

@@ -1,21 +1,18 @@
 """A run is one TOML file, read into frozen models; an unknown key or family is refused with the names that exist."""
 
-import tomllib
-from collections.abc import Sequence
 from datetime import date
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, Self
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from forecaster import features
-from forecaster.contract import TARGET_CHANNEL, Frozen, Target, WindowSpec, require_symbol
+from forecaster.contract import TARGET_CHANNEL, Frozen, require_symbol
 from forecaster.errors import ConfigError
 from forecaster.families import AnyFamily
 from forecaster.families.naive import NaiveFamily
 from forecaster.training.config import TrainingConfig
-from pipelines.plugins import FeaturesConfig
+from pipelines.reading import Reading, first_problem, load_toml
 from pipelines.sources.registry import AnyBars, AnyMacro
 from pipelines.sources.sample import SampleSource
 
@@ -64,13 +61,10 @@ class JobsConfig(Frozen):
     """Sessions from one comparison of all recipes, and the gate, to the next; each spends of the year's errors."""
 
 
-class RunConfig(Frozen):
+class RunConfig(Reading):
     """One complete run."""
 
     data: DataConfig
-    target: Target
-    window: WindowSpec
-    features: FeaturesConfig = FeaturesConfig()
     split: SplitConfig
     training: TrainingConfig = TrainingConfig()
     jobs: JobsConfig = JobsConfig()
@@ -139,61 +133,14 @@ class RunConfig(Frozen):
         return next(model for model in self.models if isinstance(model, NaiveFamily))
 
 
-def demo_path() -> Path:
-    """The run file that ships with the package."""
-    return Path(str(files("pipelines") / "configs" / "demo.toml"))
-
-
 def load_config(path: Path) -> RunConfig:
     """Read a run file.
 
     Raises:
         ConfigError: It is missing, no TOML, or does not hold; the first problem, in one line.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(path, f"cannot be read ({error.__class__.__name__})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(path, f"is not valid TOML: {error}") from error
+    raw = load_toml(path)
     try:
         return RunConfig.model_validate(raw, context=path.parent)
     except ValidationError as error:
-        raise ConfigError(path, first_problem(error)) from error
-
-
-def first_problem(error: ValidationError, model: type[BaseModel] | None = None, *table: str) -> str:
-    """What is wrong with a file's tables, in one line.
-
-    Arguments:
-        model: What was validated; the whole run if left out.
-        table: Where it stands in the file.
-    """
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in (*table, *first["loc"]))
-    if first["type"] == "extra_forbidden":
-        return f"unknown key {where!r}; allowed here: {', '.join(_allowed(model or RunConfig, first['loc'][:-1]))}"
-    if first["type"] == "union_tag_invalid":
-        kind = first["ctx"]["discriminator"].strip("'")
-        return f"{where}: unknown {kind} {first['ctx']['tag']!r}; allowed: {first['ctx']['expected_tags']}"
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
-
-
-def _allowed(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
-    """Keys of the model at a pydantic error location such as ("models", 3, "lstm") or ("data", "bars", "files")."""
-    models = [model]
-    for part in location:
-        fields = [model.model_fields[str(part)] for model in models if part in model.model_fields]
-        if fields:
-            models = _models(fields[0].annotation)
-        elif isinstance(part, str):  # the tag of one member of a union
-            models = [model for model in models if part in {field.default for field in model.model_fields.values()}]
-    return sorted({name for model in models for name in model.model_fields})
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    """Every model that an annotation speaks of."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in get_args(annotation) for model in _models(part)]
+        raise ConfigError(path, first_problem(error, RunConfig)) from error

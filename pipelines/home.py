@@ -4,8 +4,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from forecaster.errors import HomeUnwritable
-from forecaster.store.database import sqlite_url
+from sqlalchemy import Engine
+
+from forecaster.errors import HomeUnwritable, StoreOutdated
+from forecaster.store.database import connect, require_current, sqlite_url
 
 
 @dataclass(frozen=True)
@@ -69,3 +71,20 @@ class Home:
         finally:
             if os.access(self.root, os.W_OK):
                 probe.unlink(missing_ok=True)
+
+    def open_store(self) -> Engine:
+        """The store, brought up to date where it is not; the library that does it is loaded only then.
+
+        Raises:
+            HomeUnwritable: The home cannot be written.
+            StoreOutdated: A version newer than this one has migrated it.
+        """
+        self.prepare()
+        engine = connect(self.database_url)
+        try:
+            require_current(engine)
+        except StoreOutdated:
+            from forecaster.store.migrate import migrate
+
+            migrate(engine)
+        return engine

@@ -23,8 +23,7 @@ from forecaster.store.champions import Champion, require_champion
 from forecaster.store.history import find_instrument, read_facts
 from forecaster.store.ledger import Entry, IssueKind, add_entries, issued
 from forecaster.store.visits import Visit, is_delisted, last_heard, last_visit
-from pipelines.config import RunConfig
-from pipelines.snapshot import calendar_of
+from pipelines.venue import Reads, calendar_of
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +60,7 @@ class Issued:
         return asdict(self)
 
 
-def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issued:
+def issue(engine: Engine, config: Reads, symbol: str, now: datetime) -> Issued:
     """Issue the champion's forecast of `symbol` from what is known at `now`.
 
     A forecast from the same origin by the same artifact is issued once: a second call answers what stands. It is live
@@ -79,7 +78,7 @@ def issue(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Issu
 
 
 def issue_as_of(
-    engine: Engine, config: RunConfig, symbol: str, champion: Champion, known_by: datetime, now: datetime
+    engine: Engine, config: Reads, symbol: str, champion: Champion, known_by: datetime, now: datetime
 ) -> Issued:
     """Issue what a champion says of `symbol` from what could be known by a moment that may be past.
 

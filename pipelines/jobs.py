@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from forecaster.artifact import code_digest
 from forecaster.families import AnyFamily
 from forecaster.families.base import Model, Spec, TrainedFamily
-from forecaster.families.pool import Pool, PoolFamily
+from forecaster.families.pool import PoolFamily
 from forecaster.training.config import TrainingConfig
 from forecaster.training.fit import Task
 from forecaster.windows import Sample, Windows
@@ -64,9 +64,7 @@ class Job:
 
     def build(self, spec: Spec) -> Model:
         """A model of this structure, with weights that are yet to be filled in."""
-        if self.members:
-            return Pool([member.build(spec) for member in self.members])
-        return self.family.build(spec)
+        return self.node.build(spec)
 
     def key(self, data: str) -> str:
         """Digest of all that decides the outcome: data, code, configuration, spans and seed.

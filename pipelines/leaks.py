@@ -21,7 +21,7 @@ from forecaster.sessions import Calendar
 from forecaster.store.history import read_facts
 from forecaster.windows import Windows
 from pipelines.config import RunConfig
-from pipelines.snapshot import calendar_of
+from pipelines.venue import calendar_of
 from pipelines.workspace import Workspace
 
 _SHOWN = 64

@@ -11,6 +11,7 @@ from pipelines.engines.base import ALONE, Crew, Engine
 
 if TYPE_CHECKING:
     from pipelines.home import Home
+    from pipelines.reading import Reading
     from pipelines.terminal import Terminal
     from pipelines.workspace import Workspace
 
@@ -80,7 +81,8 @@ def open_workspace(
     crew: Crew = ALONE,
 ) -> "Workspace":
     """The workspace of a command; the one place that asks the clock."""
-    from pipelines.config import demo_path, load_config
+    from pipelines.config import load_config
+    from pipelines.reading import demo_path
     from pipelines.workspace import Workspace
 
     config = load_config(run or demo_path())
@@ -92,6 +94,13 @@ def crew_of(workers: int | None, engine: Engine, address: str | None) -> Crew:
     if address is not None and engine != "ray":
         raise typer.BadParameter("--address names a Ray cluster; write --engine ray too, or leave it out")
     return Crew(workers, engine, address)
+
+
+def open_reading(run: Path | None) -> "Reading":
+    """What is read, without what is trained on it: some commands need no more, and start much sooner."""
+    from pipelines.reading import demo_path, load_reading
+
+    return load_reading(run or demo_path())
 
 
 def open_terminal(as_json: bool) -> "Terminal":

@@ -1,4 +1,4 @@
-"""Commands that look and prove, and change nothing that answers: leaks, studies, benchmarks, runs and forecasts again.
+"""Commands that change nothing that answers: leaks, studies, benchmarks, runs and forecasts again, twins of models.
 
 They stand in `forecaster` beside the commands of the main job (`pipelines.cli`).
 """
@@ -119,6 +119,29 @@ def reproduce(
 
 
 @app.command()
+def carry(
+    name: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's key, MLflow id or artifact digest, or its start.")
+    ],
+    home: HomeOption = DEFAULT_HOME,
+    run: RunOption = None,
+    as_json: JsonOption = False,
+    database: DatabaseOption = None,
+) -> None:
+    """Put a recurrent model's twin into the store: one that goes on from a state instead of reading windows."""
+    from pipelines.carry import carry as run_carry
+
+    terminal = open_terminal(as_json)
+    workspace = open_workspace(home, run, database, None)
+    twin = run_carry(workspace.engine, name, workspace.now)
+    (windowed,) = twin.manifest.made_from
+    terminal.result(
+        {"name": twin.manifest.name, "digest": twin.digest, "made_from": windowed, "mode": twin.manifest.mode},
+        f"{twin.digest}  {twin.manifest.name}, carried, of {windowed[:12]}; forecaster.stream.Stream runs it",
+    )
+
+
+@app.command()
 def replay(
     symbol: Annotated[str, typer.Argument(help="Symbol whose forecasts are recomputed.")],
     origin: Annotated[
@@ -151,9 +174,10 @@ def doctor(
     tracking: TrackingOption = None,
 ) -> None:
     """Look at everything a run needs and say what to do where something is missing."""
-    from pipelines.config import demo_path, load_config
+    from pipelines.config import load_config
     from pipelines.doctor import Patient
     from pipelines.doctor import doctor as run_doctor
+    from pipelines.reading import demo_path
 
     terminal = open_terminal(as_json)
     config = load_config(run or demo_path())

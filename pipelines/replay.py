@@ -21,8 +21,8 @@ from forecaster.store.history import read_facts
 from forecaster.store.ledger import Entry, all_issued
 from forecaster.store.visits import last_heard
 from pipelines.plugins import FeaturesConfig
-from pipelines.snapshot import calendar_of
 from pipelines.statement import View
+from pipelines.venue import calendar_of
 
 TOLERANCE = 1e-12
 """Largest difference of a quantile that is the same: a database may round the last digit."""

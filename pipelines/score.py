@@ -15,8 +15,7 @@ from forecaster.scores import crps
 from forecaster.store.history import read_facts
 from forecaster.store.scores import Matured, Score, add_scores, unscored
 from forecaster.store.visits import last_heard
-from pipelines.config import RunConfig
-from pipelines.snapshot import calendar_of
+from pipelines.venue import Reads, calendar_of
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ class Scoring:
         return asdict(self)
 
 
-def score(engine: Engine, config: RunConfig, now: datetime) -> list[Scoring]:
+def score(engine: Engine, config: Reads, now: datetime) -> list[Scoring]:
     """Score every matured step of the run's target, symbol by symbol.
 
     An outcome is what was known of the session at its own cut-off, free of splits; a later restatement changes nothing.
@@ -56,7 +55,7 @@ def score(engine: Engine, config: RunConfig, now: datetime) -> list[Scoring]:
     return found
 
 
-def _panel(engine: Engine, config: RunConfig, symbol: str, now: datetime) -> Panel:
+def _panel(engine: Engine, config: Reads, symbol: str, now: datetime) -> Panel:
     facts = read_facts(engine, now, {symbol})
     return build_panel(facts, symbol, (), calendar_of(facts, config, symbol), last_heard(engine, symbol, now))
 

@@ -4,37 +4,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from sqlalchemy import Engine
 
 from forecaster.calendars import trading_calendar
-from forecaster.contract import Target, WindowSpec
+from forecaster.contract import Target
 from forecaster.errors import ConfigError, DataStale, Delisted, NoHistory
 from forecaster.facts import Facts
-from forecaster.sessions import Calendar
 from forecaster.snapshot import path_of, read_snapshot, write_snapshot
 from forecaster.store import visits
 from forecaster.store.history import count_assumed, find_instrument, read_facts
 from forecaster.windows import Windows, windows_from
 from pipelines.config import DataConfig
-from pipelines.plugins import FeaturesConfig
-
-_AHEAD = timedelta(days=400)  # sessions that a calendar must know beyond the last bar
-
-
-class Reads(Protocol):
-    """How facts are read: what of a run decides its windows."""
-
-    @property
-    def target(self) -> Target: ...
-
-    @property
-    def window(self) -> WindowSpec: ...
-
-    @property
-    def features(self) -> FeaturesConfig: ...
+from pipelines.venue import Reads, calendar_of
 
 
 @dataclass(frozen=True)
@@ -130,16 +113,3 @@ def windows_of(facts: Facts, config: Reads, symbol: str, seen: np.datetime64 | N
     """`windows_from`, as a run says."""
     calendar = calendar_of(facts, config, symbol)
     return windows_from(facts, calendar, config.target, config.window, symbol, config.features.table, seen)
-
-
-def calendar_of(facts: Facts, config: Reads, symbol: str) -> Calendar:
-    """The target's venue, from a symbol's first row to a year past its last.
-
-    Raises:
-        NoHistory: The symbol has no rows.
-    """
-    dates = facts.about(symbol).date
-    if not len(dates):
-        raise NoHistory(symbol)
-    first, last = (np.datetime64(edge, "D").astype(object) for edge in (dates.min(), dates.max()))
-    return trading_calendar(config.target.venue, first - timedelta(days=7), last + _AHEAD)

@@ -20,12 +20,13 @@ from forecaster.artifact import code_digest
 from forecaster.contract import Frozen, Target, WindowSpec
 from forecaster.errors import ConfigError
 from forecaster.families import AnyFamily
-from forecaster.families.base import Spec
+from forecaster.families.base import Model, Spec
+from forecaster.families.pool import Pool
 from forecaster.training.config import TrainingConfig
 from pipelines.plugins import FeaturesConfig
 
 if TYPE_CHECKING:  # a worker wakes neither the store nor pyarrow
-    from pipelines.snapshot import Reads
+    from pipelines.venue import Reads
 
 Edges = tuple[tuple[date, date], ...]
 """First and last session of the origins of each sample, a pair a symbol."""
@@ -64,6 +65,12 @@ class Node(Frozen):
             "shares": self.shares,
         }
         return _digest(parts)
+
+    def build(self, spec: Spec) -> Model:
+        """A model of this structure, with weights that are yet to be filled in."""
+        if self.members:
+            return Pool([member.build(spec) for member in self.members])
+        return self.model.build(spec)
 
     def leaves(self) -> Iterator["Node"]:
         """The single fits below, or itself."""

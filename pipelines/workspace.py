@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import Engine
 
-from forecaster.store.database import connect
-from forecaster.store.migrate import migrate
 from forecaster.windows import Spans, Windows, walk
 from pipelines.config import RunConfig
 from pipelines.engines.base import ALONE, Crew
@@ -57,10 +55,7 @@ class Workspace:
         Raises:
             HomeUnwritable: The home cannot be written.
         """
-        self.home.prepare()
-        engine = connect(self.home.database_url)
-        migrate(engine)
-        return engine
+        return self.home.open_store()
 
     def fetcher(self, environment: Mapping[str, str], clock: Callable[[], datetime], full: bool = False) -> "Fetcher":
         """What brings the store up to date.

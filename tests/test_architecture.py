@@ -44,7 +44,7 @@ def test_every_command_is_in_the_readme_and_every_route_in_the_docs() -> None:
         (ROOT / "pipelines" / f"{name}.py").read_text("utf-8") for name in ("cli", "proving", "working", "keeping")
     ]
     commands = re.findall(r"@app\.command\(\)\ndef (\w+)\(", "".join(rooms))
-    assert len(commands) == 25
+    assert len(commands) == 26
     assert [command for command in commands if f"forecaster {command}" not in readme and command != "demo"] == []
     pages = readme + (ROOT / "docs" / "serving.md").read_text("utf-8")
     for route in create_app(Settings()).openapi()["paths"]:

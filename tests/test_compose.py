@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.config import demo_path
+from pipelines.reading import demo_path
 from serving.settings import Settings
 
 ROOT = Path(__file__).parent.parent

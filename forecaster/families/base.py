@@ -12,7 +12,7 @@ References:
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Protocol, runtime_checkable
 
@@ -149,9 +149,13 @@ def ewma_square(values: Tensor, decay: float = DECAY) -> Tensor:
     return mixed.reshape(squares.shape).transpose(0, 1)
 
 
-def ewma_scale(context: Tensor) -> Tensor:
+Ewma = Callable[[Tensor, float], Tensor]
+"""How means of squares are taken: from the block alone (`ewma_square`), or going on from sessions before it."""
+
+
+def ewma_scale(context: Tensor, ewma: Ewma = ewma_square) -> Tensor:
     """EWMA standard deviation of the target's return at each session [B, T, C] -> [B, T, 1]."""
-    return torch.sqrt(ewma_square(context[..., :1]) + _TINY)
+    return torch.sqrt(ewma(context[..., :1], DECAY) + _TINY)
 
 
 class Network(Model):
@@ -216,7 +220,7 @@ class Network(Model):
             ahead = torch.from_numpy(np.concatenate([sample.windows.targets[sample.origins] for sample in samples]))
             self.growth.copy_(ahead.std(0).clamp(min=1e-8) / self.spread[0])
 
-    def standardise(self, block: Tensor) -> Tensor:
+    def standardise(self, block: Tensor, ewma: Ewma = ewma_square) -> Tensor:
         """The body's inputs [B, T, D] from a block [B, T, C], each position from values up to its own.
 
         A level's changes keep one unit throughout, because sums of them must stay sums: they are where the level was.
@@ -224,9 +228,9 @@ class Network(Model):
         standard = block[..., : self.spec.features] / self.spread
         parts = [standard]
         if self.spec.kind == "return":
-            parts = [standard / torch.sqrt(ewma_square(standard) + _FLOOR)]
+            parts = [standard / torch.sqrt(ewma(standard, DECAY) + _FLOOR)]
         if self.sized:
-            parts += [parts[0][..., :1].abs(), self._ratios(standard)]
+            parts += [parts[0][..., :1].abs(), self._ratios(standard, ewma)]
         if self.embedding is not None:
             symbols = block[..., -1].long()
             if self.training:
@@ -234,11 +238,11 @@ class Network(Model):
             parts.append(self.embedding(symbols))
         return torch.cat(parts, dim=-1)
 
-    def _ratios(self, standard: Tensor) -> Tensor:
+    def _ratios(self, standard: Tensor, ewma: Ewma) -> Tensor:
         """Log of each sized channel's size over each span, beside the target's EWMA scale [B, T, C] -> [B, T, R]."""
-        anchor = ewma_square(standard[..., :1]) + _TINIER
+        anchor = ewma(standard[..., :1], DECAY) + _TINIER
         own = standard[..., self.sized]
-        return torch.cat([0.5 * torch.log(ewma_square(own, span) / anchor + _FLOOR) for span in _SPANS], dim=-1)
+        return torch.cat([0.5 * torch.log(ewma(own, span) / anchor + _FLOOR) for span in _SPANS], dim=-1)
 
     def parameters_at(self, block: Tensor, keep: int) -> Tensor:
         """Distribution parameters at the last `keep` positions of a block, each from inputs up to its own position.
@@ -251,9 +255,11 @@ class Network(Model):
         inputs = self.standardise(block)
         return self._link(self.body(inputs, keep), inputs, block, keep)
 
-    def advance(self, block: Tensor, keep: int, state: State | None) -> tuple[Tensor, State]:
+    def advance(self, block: Tensor, keep: int, state: State | None, ewma: Ewma = ewma_square) -> tuple[Tensor, State]:
         """The same, by a body that carries its state over the last `keep` sessions; those before only set the scale.
 
+        Arguments:
+            ewma: Where the scale is carried, too, what carries it.
         Returns:
             Parameters [B, keep, H, P] and the state after the block.
         Raises:
@@ -261,18 +267,18 @@ class Network(Model):
         """
         if not isinstance(self.body, Carrying):
             raise TypeError(f"{type(self.body).__name__} carries no state from block to block")
-        inputs = self.standardise(block)
+        inputs = self.standardise(block, ewma)
         raw, state = self.body.advance(inputs[:, inputs.shape[1] - keep :], state)
-        return self._link(raw, inputs, block, keep), state
+        return self._link(raw, inputs, block, keep, ewma), state
 
-    def _link(self, raw: Tensor, inputs: Tensor, block: Tensor, keep: int) -> Tensor:
+    def _link(self, raw: Tensor, inputs: Tensor, block: Tensor, keep: int, ewma: Ewma = ewma_square) -> Tensor:
         if self.shape is not None:
             raw = self.gains * raw + (1.0 - self.gains) * self.shape
         if self.direct is not None:
             first = self.spec.features + 1
             ratios = inputs[:, inputs.shape[1] - keep :, first : first + self.direct.in_features]
             raw = raw + self.scales * self.direct(ratios)[..., None]
-        anchor = ewma_scale(block)[:, block.shape[1] - keep :] * self.growth  # [B, keep, H]
+        anchor = ewma_scale(block, ewma)[:, block.shape[1] - keep :] * self.growth  # [B, keep, H]
         return self.head.link(raw, anchor, self.shy * self.unit)
 
     def forward(self, context: Tensor) -> tuple[Tensor, ...]:

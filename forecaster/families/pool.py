@@ -102,7 +102,10 @@ class Pool(Model):
         )
 
     def forward(self, context: Tensor) -> tuple[Tensor, ...]:
-        answers = [member(context) for member in self.pooled]
+        return self.mix([member(context) for member in self.pooled])
+
+    def mix(self, answers: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """Members' quantiles [B, H, Q] and parameters, pooled."""
         spread = torch.stack([answer[0] for answer in answers])  # [M, B, H, Q]
         groups = self._groups(answers)
 

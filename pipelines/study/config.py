@@ -19,7 +19,8 @@ from forecaster.contract import Frozen
 from forecaster.errors import ConfigError
 from forecaster.families import AnyFamily
 from forecaster.families.base import TrainedFamily
-from pipelines.config import RunConfig, first_problem
+from pipelines.config import RunConfig
+from pipelines.reading import first_problem
 
 _ENDINGS = (".csv.gz", ".csv", ".parquet")
 
@@ -126,7 +127,7 @@ def load_study(path: Path, data: Path | None, links: Path) -> Study:
         return Study.of(_with_folder(raw, path, data, links), path.parent)
     except ValidationError as error:
         in_study = error.title == Design.__name__
-        problem = first_problem(error, Design, "study") if in_study else first_problem(error)
+        problem = first_problem(error, Design, "study") if in_study else first_problem(error, RunConfig)
         raise ConfigError(path, problem) from error
     except ValueError as error:
         raise ConfigError(path, str(error)) from error

@@ -30,6 +30,7 @@ FACTS: dict[type[ForecasterError], tuple[object, ...]] = {
     errors.ArtifactMissing: ("d" * 64,),
     errors.ArtifactCorrupt: ("d" * 64, "the manifest does not match the digest"),
     errors.ContractMismatch: ("d" * 64, "one input", "two"),
+    errors.WrongMode: ("d" * 64, "carried", "e" * 64),
     errors.OutputInvalid: ("d" * 64, "quantiles cross"),
     errors.StoreOutdated: (None, "0001"),
     errors.BackupUnwritten: (Path("b.zip"), "No space left on device"),

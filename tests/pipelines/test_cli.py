@@ -72,7 +72,8 @@ def test_bad_run_file_names_the_fault(tmp_path: Path, change: tuple[str, str], e
 
 def test_shipped_run_file_loads() -> None:
     from forecaster.families import AnyFamily
-    from pipelines.config import demo_path, load_config
+    from pipelines.config import load_config
+    from pipelines.reading import demo_path
 
     config = load_config(demo_path())
     union = get_args(get_args(AnyFamily)[0])
@@ -204,6 +205,39 @@ def test_help_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "heavy"),
+    [
+        (("forecast", "^GSPC"), {"torch", "pytorch_lightning", "mlflow", "alembic", "yfinance", "requests", "fastapi"}),
+        (("issue",), {"torch", "pytorch_lightning", "mlflow", "alembic", "yfinance", "requests", "fastapi"}),
+        (("score",), {"torch", "pytorch_lightning", "mlflow", "alembic", "yfinance", "requests", "fastapi"}),
+        (("jobs",), {"torch", "pytorch_lightning", "mlflow", "yfinance", "pandas", "onnxruntime", "fastapi"}),
+    ],
+    ids=lambda part: part[0] if isinstance(part, tuple) else "",
+)
+def test_a_command_loads_what_it_needs_and_no_more(
+    words: tuple[str, ...], heavy: set[str], small_home: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    run = {} if words == ("jobs",) else {"FORECASTER_RUN": str(SMALL)}
+    done = forecaster(*words, home=copied(small_home, tmp_path), PYTHONPROFILEIMPORTTIME="1", **run)
+    assert done.returncode == 0, done.stderr[-300:]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
+    assert {"pipelines", "sqlalchemy"} <= loaded
+    assert not loaded & heavy
+
+
+def test_what_only_reads_does_not_mind_what_is_trained(small_home: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    """A run file's models are for those who train: `forecast` answers where `train` is refused."""
+    run = tmp_path / "run.toml"
+    run.write_text(SMALL.read_text("utf-8").replace('family = "lstm"', 'family = "lstn"'), "utf-8")
+    home = copied(small_home, tmp_path)
+    assert forecaster("forecast", "^GSPC", "--run", str(run), home=home).returncode == 0
+    assert "unknown family 'lstn'" in complaint(forecaster("train", "--run", str(run), home=home))
+    run.write_text(SMALL.read_text("utf-8").replace("horizon = 2", "horizont = 2"), "utf-8")
+    assert "unknown key 'target.horizont'" in complaint(forecaster("forecast", "^GSPC", "--run", str(run), home=home))
 
 
 def copied(small_home: tuple[Path, dict[str, Any]], tmp_path: Path) -> Path:

@@ -128,6 +128,11 @@ def bad_artifact(kind: str, store: SmallStore) -> tuple[str, str]:
         with closing(sqlite3.connect(store.file)) as connection, connection:  # which does not mind foreign keys
             connection.execute("DELETE FROM artifact WHERE digest = ?", (artifact.digest,))
         return artifact.digest, "in the store"
+    if kind == "carried":
+        facts = small_artifact(seed=1).manifest.model_copy(update={"mode": "carried", "made_from": ("5" * 64,)})
+        artifact = Artifact.seal(facts, small_artifact(seed=1).model)
+        store.promote(artifact)
+        return artifact.digest, "is carried, and is asked as it cannot be"
     if kind == "other target":
         artifact = small_artifact("MSFT")
         store.promote(artifact, target=TARGET)
@@ -138,7 +143,7 @@ def bad_artifact(kind: str, store: SmallStore) -> tuple[str, str]:
     return artifact.digest, reason
 
 
-@pytest.mark.parametrize("kind", ["damaged", "missing", "other target", *BAD])
+@pytest.mark.parametrize("kind", ["damaged", "missing", "other target", "carried", *BAD])
 def test_faults_22_26_29_a_bad_champion_is_refused_and_the_last_good_one_stays(store, service, kind):
     good = store.promote(small_artifact())
     other = store.promote(small_artifact("MSFT"))
