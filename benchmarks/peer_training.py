@@ -37,6 +37,8 @@ TUNED = "tuned"
 GRID = [job.Setting(batch, rate) for batch in (16, 64) for rate in (1e-3, 3e-3)]
 GRID_SEED = 100
 """Of the trainings that the grid is searched by; none of those that are counted."""
+GRID_CAP = 8.0
+"""CPU seconds each."""
 NEAR = 0.01
 """Nats above the grid's lowest loss that a setting must reach soonest to be chosen."""
 
@@ -111,6 +113,7 @@ class Results:
             for line in lines:
                 self.lines.append({"peer": training.peer, **json.loads(line)})
                 file.write(json.dumps(self.lines[-1]) + "\n")
+                file.flush()
 
     def runs(self, training: Training, setting: str) -> list[Run]:
         """In the order of seeds; a later line stands for an earlier one."""
@@ -152,16 +155,16 @@ def work_of(asked: argparse.Namespace) -> job.Work:
 
 def driven(
     python: Path, training: Training, data: Path, settings: Sequence[job.Setting], seeds: Sequence[int], cap: float
-) -> list[str]:
-    """The lines of a driver, in a process and an environment of its own."""
+) -> Iterator[str]:
+    """The lines of a driver as they come, from a process and an environment of its own."""
     asked = ",".join("" if setting == job.Setting() else str(setting) for setting in settings)
     command = [python, "-m", f"benchmarks.peers.{training.peer}", "--data", data, "--model", training.model]
     rest = ["--settings", asked, "--seeds", ",".join(map(str, seeds)), "--cap", str(cap)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [*command, *rest], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
-    )
-    return [line for line in done.stdout.splitlines() if line.startswith("{")]
+    with subprocess.Popen([*command, *rest], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        yield from (line for line in process.stdout or () if line.startswith("{"))
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
 
 
 def run(training: Training, results: Results, seeds: Sequence[int], drive: functools.partial) -> None:
@@ -175,7 +178,7 @@ def run(training: Training, results: Results, seeds: Sequence[int], drive: funct
     if training.peer == OURS:
         return
     if untried := [setting for setting in GRID if setting not in results.tried(training)]:
-        results.add(training, drive(training, settings=untried, seeds=[GRID_SEED]))
+        results.add(training, drive(training, settings=untried, seeds=[GRID_SEED], cap=GRID_CAP))
     if missing(chosen := results.tuned(training)):
         results.add(training, drive(training, settings=[chosen], seeds=missing(chosen)))
 
@@ -214,7 +217,9 @@ def rows(results: Results) -> Iterator[Row]:
         if training.peer == OURS or not ours[training.cell]:
             continue
         chosen = results.tuned(training)
-        for kind, setting, asked in zip((job.AS_IT_COMES, TUNED), (job.Setting(), chosen), training.sooner, strict=True):
+        for kind, setting, asked in zip(
+            (job.AS_IT_COMES, TUNED), (job.Setting(), chosen), training.sooner, strict=True
+        ):
             if setting is not None and (theirs := results.runs(training, str(setting))):
                 yield Row(training, kind, str(setting), theirs, ours[training.cell], asked)
 
@@ -249,7 +254,7 @@ def main() -> int:
     parser.add_argument("--environments", type=Path, default=Path.home() / ".cache" / "forecaster" / "peers")
     parser.add_argument("--only", type=lambda text: text.split(","), help="PEER or PEER:MODEL, several by commas")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--cap", type=float, default=60.0, help="CPU seconds after which a training is ended")
+    parser.add_argument("--cap", type=float, default=12.0, help="CPU seconds after which a training is ended")
     parser.add_argument("--results", type=Path, default=RESULTS)
     asked = parser.parse_args()
     chosen = [one for one in TRAININGS if not asked.only or {str(one), one.peer} & set(asked.only)]

@@ -21,7 +21,7 @@ def late(work: job.Work) -> np.ndarray:
     return np.concatenate((rows[:1], rows[:-1])).T
 
 
-def train(work: job.Work, model: str, setting: job.Setting, seed: int, watch: job.Watch) -> None:
+def train(work: job.Work, _model: str, setting: job.Setting, seed: int, watch: job.Watch) -> None:
     pl.seed_everything(seed)
     held = {"start": pd.Period("1999-01-04", freq="B"), "item_id": "series", "target": work.scaled[: work.end, 0]}
     channels = late(work)[:, : work.end]
@@ -51,7 +51,7 @@ def train(work: job.Work, model: str, setting: job.Setting, seed: int, watch: jo
 
 def judge(work: job.Work, module: Any) -> float:
     """By its own log density of the step ahead."""
-    contexts, outcomes = work.held_out
+    _, outcomes = work.held_out
     length = module.model.past_length
     origins = torch.from_numpy(work.validation)
     target = torch.from_numpy(work.scaled[:, 0])

@@ -21,6 +21,7 @@ from forecaster.training.beginning import begin
 from forecaster.training.checkpoint import Checkpoint, checkpoint_path
 from forecaster.training.config import TrainingConfig
 from forecaster.training.course import Course
+from forecaster.training.heap import keep_freed
 from forecaster.training.learner import Learner
 from forecaster.training.pooling import pooled
 from forecaster.training.task import Task
@@ -76,6 +77,7 @@ def fit(
         return Fitted(model, epochs=0)
     if config.carry and not isinstance(model.body, Carrying):
         raise ConfigError("[training] carry", f"{family.name} has no state to carry; leave carry out, or this model")
+    keep_freed()
     begin(model, config, task, start)
     tables = [Table.of(samples) for samples in (task.train, task.validation) if samples]
     learner = Learner(model, config)
