@@ -37,7 +37,7 @@ TUNED = "tuned"
 GRID = [job.Setting(batch, rate) for batch in (16, 64) for rate in (1e-3, 3e-3)]
 GRID_SEED = 100
 """Of the trainings that the grid is searched by; none of those that are counted."""
-GRID_CAP = 8.0
+GRID_CAP = 5.0
 """CPU seconds each."""
 NEAR = 0.01
 """Nats above the grid's lowest loss that a setting must reach soonest to be chosen."""
@@ -254,7 +254,7 @@ def main() -> int:
     parser.add_argument("--environments", type=Path, default=Path.home() / ".cache" / "forecaster" / "peers")
     parser.add_argument("--only", type=lambda text: text.split(","), help="PEER or PEER:MODEL, several by commas")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--cap", type=float, default=12.0, help="CPU seconds after which a training is ended")
+    parser.add_argument("--cap", type=float, default=8.0, help="CPU seconds after which a training is ended")
     parser.add_argument("--results", type=Path, default=RESULTS)
     asked = parser.parse_args()
     chosen = [one for one in TRAININGS if not asked.only or {str(one), one.peer} & set(asked.only)]

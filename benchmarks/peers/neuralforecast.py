@@ -5,7 +5,6 @@ A single linear layer reads the state, as in our network. Its Transformer takes 
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
@@ -72,8 +71,10 @@ def judge(work: job.Work, module: Any) -> float:
         others = scaled[..., 1:] if module.hist_exog_size else None
         batch = {"insample_y": scaled[..., :1], "insample_mask": mask[..., 0], "hist_exog": others}
         output = module.loss.domain_map(module({**batch, "futr_exog": None, "stat_exog": None}))
-        location, scale = module._get_loc_scale(np.array([0]))
+        location, scale = module._get_loc_scale(0)
         arguments = module.loss.scale_decouple(output=output, loc=location, scale=scale)
+        if {one.shape for one in arguments} != {(len(outcomes), job.HORIZON, 1)}:
+            raise ValueError(f"parameters of shape {[tuple(one.shape) for one in arguments]}")
         loss = module.loss(y=outcomes[:, None, None], distr_args=arguments, mask=torch.ones(len(outcomes), 1, 1))
     module.train()
     return float(loss)
