@@ -37,7 +37,7 @@ TUNED = "tuned"
 GRID = [job.Setting(batch, rate) for batch in (16, 64) for rate in (1e-3, 3e-3)]
 GRID_SEED = 100
 """Of the trainings that the grid is searched by; none of those that are counted."""
-GRID_CAP = 5.0
+GRID_CAP = 3.0
 """CPU seconds each."""
 NEAR = 0.01
 """Nats above the grid's lowest loss that a setting must reach soonest to be chosen."""

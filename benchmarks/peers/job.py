@@ -118,7 +118,7 @@ class Watch:
         if self.spent >= self._due:
             self.at.append(self.spent)
             self.losses.append(self.judge(trained))
-            self._due = self.spent + max(0.1, 0.04 * self.spent)
+            self._due = self.spent + max(0.15, 0.06 * self.spent)
         self._mark = time.process_time()
         best = self.at[int(np.argmin(self.losses))]
         return self.steps >= self.limit or self.spent >= self.cap or self.spent > 2.0 * best + 2.0

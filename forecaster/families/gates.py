@@ -67,7 +67,8 @@ class Gru(nn.GRU):
             own, other, b_own, b_other = (getattr(self, f"{name}_l{layer}") for name in _NAMES)
             biases = b_own + pad(b_other[: 2 * self.hidden_size], (0, self.hidden_size))
             start = hx[layer] if hx is not None else input.new_zeros(len(input), self.hidden_size)
-            states = Recursion.apply(linear(states, own, biases), other, b_other[2 * self.hidden_size :], start)
+            x, b = linear(states, own, biases), b_other[2 * self.hidden_size :]
+            states = Recursion.apply(x, other, b, start)  # type: ignore[no-untyped-call]
             last.append(states[-1])
         return states.transpose(0, 1), torch.stack(last)
 
