@@ -13,6 +13,7 @@ from typing import Literal
 from torch import nn
 
 from forecaster.families.base import Readout
+from forecaster.families.gates import Gru
 from forecaster.families.recurrent import GatedFamily, Recurrent, remember
 
 
@@ -22,7 +23,7 @@ class GruFamily(GatedFamily):
     family: Literal["gru"] = "gru"
 
     def body(self, inputs: int, horizon: int, size: int) -> nn.Module:
-        cell = nn.GRU(inputs, self.hidden, self.layers, batch_first=True)
+        cell = Gru(inputs, self.hidden, self.layers, batch_first=True)
         if self.memory is not None:
             remember(cell, self.memory)
         return Recurrent(cell, self.dropout, Readout(self.hidden, horizon, size))

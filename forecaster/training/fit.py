@@ -24,6 +24,7 @@ from forecaster.training.checkpoint import Checkpoint, checkpoint_path
 from forecaster.training.config import TrainingConfig
 from forecaster.training.course import Course
 from forecaster.training.group import is_member, together
+from forecaster.training.heap import keep_freed
 from forecaster.training.learner import Learner
 from forecaster.training.pooling import pooled
 from forecaster.training.task import Task
@@ -85,6 +86,7 @@ def fit(
         done = together(config.devices, once)
         model.load_state_dict(load(done.tensors))
         return Fitted(model.eval(), done.epochs, done.history)
+    keep_freed()
     begin(model, config, task, start)
     tables = [Table.of(samples) for samples in (task.train, task.validation) if samples]
     learner = Learner(model, config)

@@ -1,8 +1,8 @@
 """Pool: processes of this machine, one thread each. Arrays that questions share are mapped from a file, once for all.
 
 These networks are small: two threads in one process go slower than one as soon as anything else runs, two processes
-do not. They are forked from one that has torch and lightning imported and has done nothing else: that is paid once, not by
-each worker of each pool, and half their memory is shared.
+do not. They are forked from one that has torch and lightning imported and has done nothing else: that is paid once, not
+by each worker of each pool, and half of their memory is shared.
 """
 
 import mmap
