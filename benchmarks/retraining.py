@@ -1,10 +1,11 @@
 """How long does a whole retraining take? `python -m benchmarks.retraining [--symbols 1 10 100] [--data FOLDER]`
 
-The verbs as processes, from an empty home: fetch from local files, snapshot, eight families (three seeds of each
-that learns by gradient) side by side on two cores, compare, gate, promote. One symbol is real, with 20 years; a
-universe is global models over it and others made of its own days, drawn in blocks of a quarter. Exits 0 where one
-symbol takes at most 90 s and 100 symbols 15 minutes, by the clock, or, where other work shares the machine, by the processor time of
-two cores; and where the exponents of processor time and memory in the number of symbols are at most 1.05 and 1.
+From an empty home: `forecaster fetch` from local files, then `forecaster retrain`, which takes a snapshot, trains eight
+families (three seeds of each that learns by gradient) side by side on two cores, compares, asks the gate and promotes.
+One symbol is real, with 20 years; a universe is global models over it and others made of its own days, drawn in blocks
+of a quarter. Exits 0 where one symbol takes at most 90 s and 100 symbols 15 minutes, by the clock, or, where other work
+shares the machine, by the processor time of two cores; and where processor time grows with at most the power 1.05 of
+the number of symbols.
 """
 
 import argparse
@@ -75,7 +76,7 @@ family = "lstm"
 name = "gru"
 family = "gru"
 """
-VERBS = ("fetch", "snapshot", "train", "compare", "promote")
+VERBS = ("fetch", "retrain")
 
 
 def real(asked: argparse.Namespace) -> pd.DataFrame:
@@ -150,14 +151,14 @@ class Cost:
 
 
 def retrain(bars: pd.DataFrame, count: int, asked: argparse.Namespace) -> Cost:
-    """All verbs once, in a home of their own."""
+    """Both verbs once, in a home of their own."""
     forecaster = str(Path(sys.executable).parent / "forecaster")
     seconds, processor = {}, {}
     with tempfile.TemporaryDirectory() as name:
         run = prepared(Path(name), bars, count, asked)
         environment = {**os.environ, "FORECASTER_HOME": str(Path(name) / "home"), "FORECASTER_RUN": str(run)}
         for verb in VERBS:
-            more = ["--workers", str(CORES)] if verb in ("train", "promote") else []
+            more = ["--workers", str(CORES)] if verb == "retrain" else []
             before, begun = os.times(), time.perf_counter()
             done = subprocess.run(
                 [forecaster, verb, *more, "--json"], env=environment, capture_output=True, text=True, check=False
@@ -173,7 +174,7 @@ def retrain(bars: pd.DataFrame, count: int, asked: argparse.Namespace) -> Cost:
 
 
 def exponent(sizes: list[int], costs: list[float]) -> float:
-    """Of the growth from the smallest to the largest, beyond what there is without any: slope on a log scale."""
+    """The power with which a cost grows: slope of its logarithm in that of the size, by least squares."""
     return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
 
 
