@@ -11,8 +11,9 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+from benchmarks.spent import spend
 
 MOST = 120.0
 """Seconds."""
@@ -27,15 +28,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as home:
         environment = {**os.environ, "FORECASTER_HOME": home}
         subprocess.run([forecaster, "fetch"], env=environment, check=True, capture_output=True)
-        before, begun = os.times(), time.perf_counter()
-        command = [forecaster, "train", "--workers", str(WORKERS), "--json"]
-        done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-        wall, after = time.perf_counter() - begun, os.times()
-    processor = after.children_user + after.children_system - before.children_user - before.children_system
-    trained = json.loads(done.stdout)["trained"]
+        spent = spend([forecaster, "train", "--workers", str(WORKERS), "--json"], environment)
+        spent.said.check_returncode()
+    trained = json.loads(spent.said.stdout)["trained"]
     print(f"{len(trained)} models: {', '.join(one['name'] for one in trained)}")
-    print(f"{wall:.0f} s by the clock, {processor:.0f} s of processor time on {WORKERS} cores, at most {MOST:.0f} s")
-    return int(wall > MOST and processor / WORKERS > MOST)
+    print(
+        f"{spent.seconds:.0f} s by the clock, {spent.processor:.0f} s of processor time on {WORKERS} cores, "
+        f"at most {MOST:.0f} s"
+    )
+    return int(spent.seconds > MOST and spent.processor / WORKERS > MOST)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,8 @@ the number of symbols.
 import argparse
 import json
 import os
-import resource
-import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.spent import spend
 from pipelines.sources.base import BarSource
 from pipelines.sources.files import Files
 from pipelines.sources.sample import Sample
@@ -153,24 +151,21 @@ class Cost:
 def retrain(bars: pd.DataFrame, count: int, asked: argparse.Namespace) -> Cost:
     """Both verbs once, in a home of their own."""
     forecaster = str(Path(sys.executable).parent / "forecaster")
-    seconds, processor = {}, {}
+    took = {}
     with tempfile.TemporaryDirectory() as name:
         run = prepared(Path(name), bars, count, asked)
         environment = {**os.environ, "FORECASTER_HOME": str(Path(name) / "home"), "FORECASTER_RUN": str(run)}
         for verb in VERBS:
             more = ["--workers", str(CORES)] if verb == "retrain" else []
-            before, begun = os.times(), time.perf_counter()
-            done = subprocess.run(
-                [forecaster, verb, *more, "--json"], env=environment, capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                sys.exit(f"{verb} on {count} symbols: {done.stderr.strip().splitlines()[-1]}")
-            after = os.times()
-            seconds[verb] = time.perf_counter() - begun
-            processor[verb] = (
-                after.children_user + after.children_system - before.children_user - before.children_system
-            )
-    return Cost(count, seconds, processor, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+            took[verb] = spend([forecaster, verb, *more, "--json"], environment)
+            if took[verb].said.returncode:
+                sys.exit(f"{verb} on {count} symbols: {took[verb].said.stderr.strip().splitlines()[-1]}")
+    return Cost(
+        count,
+        {verb: one.seconds for verb, one in took.items()},
+        {verb: one.processor for verb, one in took.items()},
+        max(one.megabytes for one in took.values()),
+    )
 
 
 def exponent(sizes: list[int], costs: list[float]) -> float:
