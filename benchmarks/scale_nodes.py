@@ -57,7 +57,14 @@ def two(folder: Path) -> Iterator[Nodes | str]:
     started: list[subprocess.Popen[bytes]] = []
     try:
         _cable(names)
-        started.append(_node(names[0], around, folder, ["--head", f"--port={PORT}", f"--node-ip-address={NEAR}"]))
+        started.append(
+            _node(
+                names[0],
+                around,
+                folder,
+                ["--head", f"--port={PORT}", f"--node-ip-address={NEAR}", "--include-dashboard=false"],
+            )
+        )
         cluster = Nodes(f"{NEAR}:{PORT}", around, ("ip", "netns", "exec", names[0]))
         _wait(cluster, 1)
         far = [f"--address={NEAR}:{PORT}", f"--node-ip-address={FAR}"]
@@ -120,7 +127,7 @@ def _node(
     """A node at work; `ip netns exec` gives it mounts of its own, too."""
     hidden = f"mount -t tmpfs none {unseen} && " if unseen is not None else ""
     temporary = f"/tmp/{name}"  # noqa: S108 - short: sockets' names have a limit
-    ray = f"{RAY} start --block --num-cpus=1 --include-dashboard=false --disable-usage-stats {' '.join(words)}"
+    ray = f"{RAY} start --block --num-cpus=1 {' '.join(words)}"
     keep = f" --temp-dir={temporary}" if unseen is None else ""
     with (folder / f"{name}.log").open("wb") as log:
         return subprocess.Popen(
