@@ -23,6 +23,8 @@ NEAR, FAR = "198.18.0.1", "198.18.0.2"
 PORT = 6379
 PATIENCE = 300.0
 """Seconds for a node to come up, on a machine with other work."""
+WHILE = 30
+"""Seconds that a node is kept busy: longer than another one takes to start a worker."""
 RAY = Path(sys.executable).parent / "ray"
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -55,7 +57,14 @@ def two(folder: Path) -> Iterator[Nodes | str]:
     started: list[subprocess.Popen[bytes]] = []
     try:
         _cable(names)
-        started.append(_node(names[0], around, folder, ["--head", f"--port={PORT}", f"--node-ip-address={NEAR}"]))
+        started.append(
+            _node(
+                names[0],
+                around,
+                folder,
+                ["--head", f"--port={PORT}", f"--node-ip-address={NEAR}", "--include-dashboard=false"],
+            )
+        )
         cluster = Nodes(f"{NEAR}:{PORT}", around, ("ip", "netns", "exec", names[0]))
         _wait(cluster, 1)
         far = [f"--address={NEAR}:{PORT}", f"--node-ip-address={FAR}"]
@@ -66,21 +75,22 @@ def two(folder: Path) -> Iterator[Nodes | str]:
         _take_down(names, started)
 
 
-def who_works(cluster: Nodes) -> set[str]:
-    """Addresses of the nodes that answer when many are asked at once."""
+def who_works(cluster: Nodes, count: int = 2) -> set[str]:
+    """Addresses of the nodes that answer when as many are asked at once."""
+    asked = [WHILE if count > 1 else 0] * count
     code = (
         "import json\nfrom benchmarks.scale_nodes import here\nfrom pipelines.engines.cluster import Cluster\n"
         f"workers = Cluster(address={cluster.address!r})\n"
-        "print(json.dumps(sorted({answer for _, answer in workers.each(here, range(8))})))"
+        f"print(json.dumps(sorted({{answer for _, answer in workers.each(here, {asked})}})))"
     )
     command = [*cluster.inside, sys.executable, "-c", code]
     done = subprocess.run(command, env=os.environ | cluster.around, capture_output=True, text=True, check=True)
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-def here(_number: int) -> str:
-    """The address of the machine that answers; it takes its time, so that one alone is not enough."""
-    time.sleep(0.5)
+def here(seconds: float) -> str:
+    """The address of the machine that answers; it takes its time, so that one alone does not answer for all."""
+    time.sleep(seconds)
     ours = [one.address for held in psutil.net_if_addrs().values() for one in held]
     return next(address for address in ours if address in (NEAR, FAR))
 
@@ -117,7 +127,7 @@ def _node(
     """A node at work; `ip netns exec` gives it mounts of its own, too."""
     hidden = f"mount -t tmpfs none {unseen} && " if unseen is not None else ""
     temporary = f"/tmp/{name}"  # noqa: S108 - short: sockets' names have a limit
-    ray = f"{RAY} start --block --num-cpus=1 --include-dashboard=false --disable-usage-stats {' '.join(words)}"
+    ray = f"{RAY} start --block --num-cpus=1 {' '.join(words)}"
     keep = f" --temp-dir={temporary}" if unseen is None else ""
     with (folder / f"{name}.log").open("wb") as log:
         return subprocess.Popen(
@@ -130,7 +140,7 @@ def _wait(cluster: Nodes, count: int) -> None:
     deadline, last = time.monotonic() + PATIENCE, ""
     while time.monotonic() < deadline:
         try:
-            if len(who_works(cluster)) == count:
+            if len(who_works(cluster, count)) == count:
                 return
         except subprocess.CalledProcessError as error:
             last = error.stderr

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 Place = TypeVar("Place")
 
-LARGE = 4096
+LARGE = 1024
 """Bytes from which an array travels apart."""
 
 
