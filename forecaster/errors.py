@@ -217,11 +217,11 @@ class ContractMismatch(ArtifactError):
 
 class WrongMode(ArtifactError):
     def __init__(self, digest: str, mode: str, made_from: str | None = None) -> None:
-        remedy = f"run `forecaster carry {digest[:12]}` and take what it makes"
+        needed, remedy = "carried", f"run `forecaster carry {digest[:12]}` and choose what it makes"
         if mode == "carried":
-            other = f"{made_from[:12]}, which it was made from" if made_from else "a windowed one"
-            remedy = f"its answers remember more than the window; take {other}"
-        super().__init__(f"artifact {digest[:12]} is {mode}, and is asked as it cannot be: {remedy}")
+            other = f"{made_from[:12]}, which it was made from" if made_from else "one of those"
+            needed, remedy = "windowed", f"it remembers more than the window; choose {other}"
+        super().__init__(f"artifact {digest[:12]} is {mode}, where a {needed} one is needed: {remedy}")
 
 
 class OutputInvalid(ForecasterError):

@@ -198,7 +198,7 @@ def test_a_windowed_manifest_has_the_bytes_that_it_always_had():
 def test_each_mode_is_refused_in_the_others_place_with_what_to_do():
     model, windowed = made(LSTM)
     twin = carry_state(model, windowed)
-    with pytest.raises(WrongMode, match=f"is carried.*take {windowed.digest[:12]}") as error:
+    with pytest.raises(WrongMode, match=f"is carried.*choose {windowed.digest[:12]}") as error:
         Runtime(twin)
     assert "\n" not in str(error.value)
     with pytest.raises(WrongMode, match="is carried"):

@@ -74,7 +74,7 @@ def test_compare_does_not_score_it(made, twin):
 def test_it_issues_nothing_even_where_it_was_crowned(made, twin):
     workspace, gru, _ = made
     crown(workspace.engine, workspace.config.target.key, twin.digest, None, {"reason": "by hand"}, NOW)
-    with pytest.raises(WrongMode, match=f"take {gru.artifact.digest[:12]}"):
+    with pytest.raises(WrongMode, match=f"choose {gru.artifact.digest[:12]}"):
         issue(workspace.engine, workspace.config, "^GSPC", NOW)
 
 

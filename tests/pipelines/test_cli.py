@@ -236,7 +236,7 @@ def test_what_only_reads_does_not_mind_what_is_trained(small_home: tuple[Path, d
     home = copied(small_home, tmp_path)
     assert forecaster("forecast", "^GSPC", "--run", str(run), home=home).returncode == 0
     assert "unknown family 'lstn'" in complaint(forecaster("train", "--run", str(run), home=home))
-    run.write_text(SMALL.read_text("utf-8").replace("horizon = 2", "horizont = 2"), "utf-8")
+    run.write_text(SMALL.read_text("utf-8").replace("horizon = 2", "horizon = 2\nhorizont = 3"), "utf-8")
     assert "unknown key 'target.horizont'" in complaint(forecaster("forecast", "^GSPC", "--run", str(run), home=home))
 
 

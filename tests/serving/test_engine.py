@@ -132,7 +132,7 @@ def bad_artifact(kind: str, store: SmallStore) -> tuple[str, str]:
         facts = small_artifact(seed=1).manifest.model_copy(update={"mode": "carried", "made_from": ("5" * 64,)})
         artifact = Artifact.seal(facts, small_artifact(seed=1).model)
         store.promote(artifact)
-        return artifact.digest, "is carried, and is asked as it cannot be"
+        return artifact.digest, "is carried, where a windowed one is needed"
     if kind == "other target":
         artifact = small_artifact("MSFT")
         store.promote(artifact, target=TARGET)
