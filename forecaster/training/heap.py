@@ -13,7 +13,7 @@ _MEGABYTE = 2**20
 
 
 @functools.cache
-def keep_freed(block: int = 32, most: int = 128) -> None:
+def keep_freed(block: int = 8, most: int = 32) -> None:
     """Keep up to `most` megabytes of freed memory, in blocks of up to `block` megabytes; once a process."""
     if platform.libc_ver()[0] == "glibc":
         heap = ctypes.CDLL(None)

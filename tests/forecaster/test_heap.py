@@ -1,5 +1,6 @@
 """Memory that is freed is used again instead of being asked of the system anew."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -24,6 +25,7 @@ print(faults(), keep_freed() or faults())
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators are left as they are")
 def test_a_step_finds_the_pages_of_the_one_before():
-    found = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
+    eager = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
+    found = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True, env=eager)
     plain, kept = map(int, found.stdout.split())
     assert kept < plain / 20
