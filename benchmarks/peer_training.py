@@ -232,7 +232,8 @@ def claims(found: Sequence[Row]) -> Iterator[tuple[str, bool]]:
     for cell in dict.fromkeys(row.training.cell for row in found):
         beside = [row for row in found if row.training.cell == cell]
         mine = statistics.mean(run.lowest for run in beside[0].ours)
-        best = min(beside, key=lambda row: statistics.mean(run.lowest for run in row.theirs))
+        scattered = [row for row in beside if len(row.theirs) > 1] or beside
+        best = min(scattered, key=lambda row: statistics.mean(run.lowest for run in row.theirs))
         lows = [run.lowest for run in best.theirs]
         excess, spread = mine - statistics.mean(lows), statistics.stdev(lows) if len(lows) > 1 else 0.0
         text = f"{cell}: lowest loss {excess:+.4f} against {best.training} {best.kind}, seeds scatter by {spread:.4f}"
