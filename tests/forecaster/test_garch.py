@@ -229,15 +229,20 @@ def test_a_series_that_says_too_little_is_refused_in_one_line(variance, distribu
 
 
 def test_where_arch_ends_in_nonsense_another_start_is_taken():
-    rng = np.random.default_rng(3)
-    returns = 0.01 * rng.standard_normal(150) * np.exp(0.5 * np.sin(np.arange(150) / 20))
-    reference = ConstantMean(100 * returns, volatility=EGARCH(1, 1, 1), distribution=StudentsT(), rescale=False)
-    nonsense = reference.fit(disp="off", options={"maxiter": 500})
-    assert nonsense.convergence_flag == 0  # it says
-    assert abs(nonsense.params["gamma[1]"]) > 10
+    """Which series leads it astray depends on the last bits of the processor, so the first such is looked for."""
+    wave = np.exp(0.5 * np.sin(np.arange(150) / 20))
+    histories = (0.01 * np.random.default_rng(seed).standard_normal(150) * wave for seed in range(200))
+    returns = next(history for history in histories if astray(history))
     found = fit(family("egarch", "t"), returns)
     assert abs(found.gamma) < 1
     assert abs(found.beta) <= 1
+
+
+def astray(returns: np.ndarray) -> bool:
+    """Whether arch by itself says that it converged, on a leverage that nothing has."""
+    reference = ConstantMean(100 * returns, volatility=EGARCH(1, 1, 1), distribution=StudentsT(), rescale=False)
+    nonsense = reference.fit(disp="off", show_warning=False, options={"maxiter": 500})
+    return nonsense.convergence_flag == 0 and abs(nonsense.params["gamma[1]"]) > 10
 
 
 def test_a_fit_that_never_converges_is_refused_in_one_line(monkeypatch):

@@ -68,7 +68,7 @@ def test_compare_does_not_score_it(made, twin):
     workspace, gru, _ = made
     walked = Walked((replace(gru, artifact=twin),))
     with pytest.raises(WrongMode, match="is carried"):
-        Stage.test(workspace.folds, "return").score(walked)
+        Stage.test(workspace.folds, "return").score(walked.artifacts)
 
 
 def test_it_issues_nothing_even_where_it_was_crowned(made, twin):

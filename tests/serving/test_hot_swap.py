@@ -13,7 +13,7 @@ from benchmarks.hot_swap_truth import Change, Truth
 REASONS = {
     "no number": "a quantile is not finite",
     "another output": "expected outputs ['quantiles'], found ['answers']",
-    "another channel": "expected one input `context` [B, L, 2]",
+    "another channel": "expected an input `context` [B, L, 2]",
     "a pickle": "the graph does not load",
     "numbers in a file": "the graph does not load",
     "damaged": "the model's bytes do not match the manifest",
