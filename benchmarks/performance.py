@@ -114,15 +114,13 @@ all else as the library has it; *tuned* takes the batch (16 or 64) and the rate 
   all validation origins, each behind its own context of 64: the same measure for all, taken off the clock. darts and
   pytorch-forecasting take any likelihood and bring no Student t, so theirs is a few lines of ours.
 - Inputs are divided by their standard deviation in training for all. neuralforecast, GluonTS and pytorch-forecasting
-  scale each window besides, as they come, and so does ours; it is told what that takes away, how large returns and
-  ranges were of late, by `sizes` (without, its lowest loss was .698 instead of .681: [the log](log.md)). Models that
-  read covariates of the step that they forecast get each channel a session late. neuralforecast's Transformer takes no
-  other channel than the target.
+  scale each window besides, as they come, and so does ours. Models that read covariates of the step that they forecast
+  get each channel a session late. neuralforecast's Transformer takes no other channel than the target.
 - *Loss* is the highest of all lowest losses of that peer's seeds and ours, so that every run reaches it; a training is
   followed until nothing better comes for as long as it took plus two seconds, or to 8 CPU seconds, so that the lowest
   loss of a slow one may be higher than it would be in the end.
 - The clock is that of the whole call that trains, in its second use in the process. Memory is the process's peak, all
-  seeds one after the other. A peer is judged every .15 s or 6 % of what was spent. Ours is
+  seeds one after the other. A peer is judged every .15 s (.1 in the first runs) or 6 % of what was spent. Ours is
   known by epoch; the time of one is read off a call of one epoch and one of all.
 - *Seeds* says how many trainings of that peer stand behind a row: five were asked; a setting without a row was not run
   yet. The command goes on where it stopped.

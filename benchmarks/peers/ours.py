@@ -21,19 +21,11 @@ from forecaster.training.task import Task
 from forecaster.windows import Sample, Windows
 
 EPOCHS = 60
-SIZES = ("log_return", "log_range")
-"""What the peers read off their inputs, ours is told: how large these were of late, beside the scale it is given."""
 FAMILIES: dict[str, AnyFamily] = {
-    "LSTM": LstmFamily(name="lstm", hidden=job.HIDDEN, layers=job.LAYERS, head="student_t", sizes=SIZES),
-    "GRU": GruFamily(name="gru", hidden=job.HIDDEN, layers=job.LAYERS, head="student_t", sizes=SIZES),
+    "LSTM": LstmFamily(name="lstm", hidden=job.HIDDEN, layers=job.LAYERS, head="student_t"),
+    "GRU": GruFamily(name="gru", hidden=job.HIDDEN, layers=job.LAYERS, head="student_t"),
     "Transformer": TransformerFamily(
-        name="transformer",
-        width=job.HIDDEN,
-        heads=job.HEADS,
-        layers=job.LAYERS,
-        dropout=0.0,
-        head="student_t",
-        sizes=SIZES,
+        name="transformer", width=job.HIDDEN, heads=job.HEADS, layers=job.LAYERS, dropout=0.0, head="student_t"
     ),
 }
 
