@@ -7,7 +7,7 @@ machine does falls on all alike. The data are made up: only the time is looked a
 
 Exits 0 where one context takes at most 0.6 ms; where 1024 contexts take at most a tenth more than the fastest of eager,
 compiled (`--compiled`), and ONNX whole or by 32, 64 or 128 rows (two threads are shown beside, in wall time); and where
-scoring every origin of 50 symbols x 5000 sessions, and restating 1,000 symbols on a new bar, are each 30 times faster
+scoring every origin of 50 symbols x 5000 sessions, and restating 1,000 symbols on a new bar, are each 25 times faster
 with the state carried than by windows. Windows of the 50 x 5000 are timed on every 50th origin, all of the same cost.
 """
 
