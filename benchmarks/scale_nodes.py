@@ -162,4 +162,4 @@ def _take_down(names: list[str], started: list["subprocess.Popen[bytes]"]) -> No
         for pid in left.split():
             psutil.Process(int(pid)).kill()
         subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
-        shutil.rmtree(f"/tmp/{name}", ignore_errors=True)  # noqa: S108
+        shutil.rmtree(f"/tmp/{name}", ignore_errors=True)  # noqa: S108 - made above
