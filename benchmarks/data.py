@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import func, select
 
+from benchmarks.record import RESULTS, write
 from forecaster.calendars import trading_calendar
 from forecaster.contract import WindowSpec
 from forecaster.errors import ForecasterError
@@ -119,8 +120,8 @@ def imported(url: str, replies: list[Reply]) -> tuple[float, float]:
     return took[0], took[1]
 
 
-def read(folder: Path, replies: list[Reply]) -> tuple[float, float]:
-    """Median seconds to a panel of 50 symbols x 20 years: from the store, and from its snapshot."""
+def read(folder: Path, replies: list[Reply]) -> tuple[list[float], list[float]]:
+    """Seconds to a panel of 50 symbols x 20 years: from the store, and from its snapshot."""
     engine = connect(sqlite_url(folder))
     migrate(engine)
     symbols = [f"S{number}" for number in range(50)]
@@ -140,7 +141,7 @@ def read(folder: Path, replies: list[Reply]) -> tuple[float, float]:
         same = all(np.array_equal(panel.subjects[name], again.subjects[name], equal_nan=True) for name in symbols)
         require(same, "store and snapshot give different panels")
     print(f"  panel of {len(panel.subjects)} symbols x {len(panel.sessions)} sessions")
-    return statistics.median(cold), statistics.median(warm)
+    return cold, warm
 
 
 def growth(folder: Path) -> float:
@@ -169,7 +170,9 @@ def main() -> int:
     """Measure, print, judge."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="sample", help="folder of daily SYMBOL.csv.gz files, or sample")
-    replies = histories(parser.parse_args().data)
+    parser.add_argument("--results", type=Path, default=RESULTS / "data.json")
+    asked = parser.parse_args()
+    replies = histories(asked.data)
     print(f"{len(replies)} real histories, renamed")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -177,8 +180,11 @@ def main() -> int:
         with postgresql(folder) as url:
             took["PostgreSQL"] = imported(url, replies)
         (folder / "panel").mkdir()
-        cold, warm = read(folder / "panel", replies)
+        panels = dict(zip(("store", "snapshot"), read(folder / "panel", replies), strict=True))
         ratio = growth(folder / "panel")
+    imports = {name: {"first_s": first, "second_s": second} for name, (first, second) in took.items()}
+    write(asked.results, {"imports": imports, "panel_s": panels, "memory_ratio": ratio, "histories": len(replies)})
+    cold, warm = (statistics.median(seconds) for seconds in panels.values())
     for database, (first, second) in took.items():
         print(f"100 symbols x 15 years into {database}: {first:.1f} s, one session more: {second:.1f} s")
     slowest = max(first for first, _ in took.values())

@@ -20,7 +20,7 @@ from forecaster.diagnostics.pit import pit
 from forecaster.families import AnyFamily
 from forecaster.families.base import Model
 from forecaster.gate import Decision, Evidence
-from forecaster.scores import Scores, perplexity
+from forecaster.scores import Scores, expected, perplexity
 from forecaster.significance import Skill
 from forecaster.store.artifacts import Run
 from forecaster.training.config import TrainingConfig
@@ -126,7 +126,8 @@ def as_they_are(stage: Stage, quantiles: Floats, raw: Floats) -> Scored:
         daily,
         scores,
         Scores.of(raw, stage.outcomes, unit=stage.unit),
-        quantiles,
+        quantiles[: stage.counts[0]],
+        expected(quantiles[:, 0]),
         perplexity(quantiles, stage.outcomes, stage.edges),
         pit(quantiles, stage.outcomes),
         is_still(raw),

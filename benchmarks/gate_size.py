@@ -7,6 +7,7 @@ as the first challenge of a target, with the scores of all seen.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
@@ -36,7 +37,7 @@ TRAINING = TrainingConfig(epochs=8, patience=4, learning_rate=1e-2)
 LEVEL = 0.05
 """Of a test by itself, for information."""
 _HAR, _MLP, _GRU = HarFamily(name="har"), MlpFamily(name="mlp", lags=5, hidden=4), GruFamily(name="gru", hidden=4)
-SINGLE: tuple[AnyFamily, ...] = (
+_QUICK: tuple[AnyFamily, ...] = (
     NaiveFamily(name="drift", drift=True),
     NgramFamily(name="ngram", order=1, bins=3),
     ArFamily(name="ar"),
@@ -50,6 +51,15 @@ SINGLE: tuple[AnyFamily, ...] = (
     TransformerFamily(name="transformer", width=4, heads=1),
 )
 POOL = PoolFamily(name="pool", members=(_HAR, _MLP, _GRU))
+SINGLE: tuple[AnyFamily, ...] = (
+    *_QUICK,
+    *(
+        member(name=member.model_fields["family"].default)
+        for member in get_args(get_args(AnyFamily)[0])
+        if member not in {type(family) for family in (*_QUICK, POOL)}
+    ),
+)
+"""Every family, in a fast setting where one is known."""
 MATCHED: Mapping[str, AnyFamily] = {
     "constant": NaiveFamily(name="walk", scale="empirical"),
     "garch": GarchFamily(name="walk"),

@@ -1,19 +1,18 @@
-"""How fast does an artifact answer? `python -m benchmarks.inference [--json FILE]`
+"""How fast does an artifact answer? `python -m benchmarks.inference`
 
 LSTM and GRU of 2 x 64, contexts of 64 sessions and 12 channels, five sessions ahead, the default head, through what
 serves: `forecaster.runtime`, and `forecaster.stream` where a state is carried. Torch's eager mode on the same network
 stands for the packages that serve with it. One thread, CPU time, medians over rounds in turns, so that what else the
 machine does falls on all alike. The data are made up: only the time is looked at.
 
-Exits 0 where one context takes at most 0.6 ms; where 1024 contexts take at most a tenth more than the fastest of eager,
+Exits 0 where one context takes at most 0.4 ms; where 1024 contexts take at most a tenth more than the fastest of eager,
 compiled (`--compiled`), and ONNX whole or by 32, 64 or 128 rows (two threads are shown beside, in wall time); and where
-scoring every origin of 50 symbols x 5000 sessions, and restating 1,000 symbols on a new bar, are each 25 times faster
+scoring every origin of 50 symbols x 5000 sessions is 30 times, and restating 1,000 symbols on a new bar 25 times faster
 with the state carried than by windows. Windows of the 50 x 5000 are timed on every 50th origin, all of the same cost.
 """
 
 import argparse
 import hashlib
-import json
 import statistics
 import sys
 import time
@@ -28,6 +27,7 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from benchmarks.record import RESULTS, write
 from forecaster.artifact import Artifact, Manifest, golden_context
 from forecaster.contract import LEVELS, Target, WindowSpec
 from forecaster.families.base import Network, Spec, TrainedFamily
@@ -45,8 +45,10 @@ FAMILIES: tuple[TrainedFamily, ...] = (
     GruFamily(name="gru", hidden=64, layers=2),
 )
 BATCH, SYMBOLS, SESSIONS, UNIVERSE, EACH, IN_A_ROW = 1024, 50, 5000, 1000, 50, 100
-LATENCY, NEAR, FASTER = 0.6, 1.1, 25.0
-"""Bounds that hold beside other work; .2 ms and 30 times were asked (docs/log.md)."""
+LATENCY, NEAR = 0.4, 1.1
+"""The first holds beside other work; .2 ms was asked (docs/log.md)."""
+FASTER = {"every origin": 30.0, f"{UNIVERSE} symbols": 25.0}
+"""By what a job's name begins with. 30 was asked of the second, too, which is met in some runs (29 to 33)."""
 
 Bars = NDArray[np.float32]
 Clock = Callable[[], float]
@@ -60,8 +62,8 @@ class Timing:
     job: str
     way: str
     median: float
-    least: float
-    most: float
+    min: float
+    max: float
 
     @classmethod
     def of(cls, model: str, job: str, way: str, seconds: Sequence[float], scale: float = 1.0) -> "Timing":
@@ -70,7 +72,7 @@ class Timing:
 
     @property
     def line(self) -> str:
-        return f"{self.model:5} {self.job:34} {self.way:22} {self.median:10.3f} {self.least:10.3f} {self.most:10.3f}"
+        return f"{self.model:5} {self.job:34} {self.way:22} {self.median:10.3f} {self.min:10.3f} {self.max:10.3f}"
 
 
 def in_turns(ways: Mapping[str, Callable[[], object]], rounds: int, clock: Clock) -> dict[str, list[float]]:
@@ -226,13 +228,14 @@ def claims(timings: Sequence[Timing]) -> Iterator[tuple[str, bool]]:
             if "carried" in ways:
                 times = ways["windows"].median / ways["carried"].median
                 text = f"{family.name}: {job} carried in {ways['carried'].median:.1f} ms, {times:.0f} times faster"
-                yield f"{text} (at least {FASTER:.0f})", times >= FASTER
+                least = next(bound for begin, bound in FASTER.items() if job.startswith(begin))
+                yield f"{text} (at least {least:.0f})", times >= least
 
 
 def main() -> int:
     """Time everything."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--results", type=Path, default=RESULTS / "inference.json")
     parser.add_argument("--compiled", action="store_true", help="torch.compile, too, which needs a C++ compiler")
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -244,10 +247,9 @@ def main() -> int:
     found = list(claims(timings))
     for text, holds in found:
         print(f"{'holds' if holds else 'FAILS'}: {text}")
-    if asked.json:
-        record = [asdict(one) for one in timings]
-        said = [{"claim": text, "holds": holds} for text, holds in found]
-        asked.json.write_text(json.dumps({"timings": record, "claims": said}, indent=1) + "\n", encoding="utf-8")
+    record = [asdict(one) for one in timings]
+    said = [{"claim": text, "holds": holds} for text, holds in found]
+    write(asked.results, {"timings": record, "claims": said})
     return int(not all(holds for _, holds in found))
 
 

@@ -1,4 +1,4 @@
-"""Does a retraining survive `kill -9`? `python -m benchmarks.job_kills [--points 30] [--database both]`
+"""Does a retraining survive `kill -9`? `python -m benchmarks.job_kills [--points 30] [--database both] [--workers 2]`
 
 A worker that sees to a session and retrains is killed with SIGKILL at random instants, spread over the whole of the
 retraining; another is started, takes the dead one's runs over, and brings them to their end. Each time: store equal
@@ -128,6 +128,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=int, default=30)
     parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
+    parser.add_argument("--workers", type=int, default=1, help="models that a worker trains at once")
     parser.add_argument("--side-by-side", type=int, default=2, help="points at once")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
@@ -135,14 +136,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name, ExitStack() as open_:
         folder = Path(name)
         found: dict[str, list[Found]] = {}
-        embedded = prepared(folder / "template", None)
+        embedded = replace(prepared(folder / "template", None), workers=asked.workers)
         expected, steps = undisturbed(embedded, folder / "calm")
         whole = (max(step.ended for step in steps) - min(step.begun for step in steps)) / 1000
         print(f"undisturbed: {len(steps)} steps in {whole:.1f} s, {sum(map(len, expected.values()))} rows", flush=True)
         templates = {} if asked.database == "postgresql" else {"sqlite": embedded}
         if asked.database != "sqlite":
             server = open_.enter_context(postgresql(folder))
-            templates["postgresql"] = prepared(folder / "shared", copied_database(server, "template_home"))
+            shared = prepared(folder / "shared", copied_database(server, "template_home"))
+            templates["postgresql"] = replace(shared, workers=asked.workers)
         points = points_of(steps, asked.points, rng)
         pool = open_.enter_context(ThreadPoolExecutor(asked.side_by_side))
         names = list(templates)

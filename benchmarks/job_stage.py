@@ -86,6 +86,8 @@ class Stage:
     """MLflow server; None for SQLite in the home."""
     more: dict[str, str] = field(default_factory=dict)
     """Further environment."""
+    workers: int = 1
+    """Processes that a worker trains with, and models that it takes at once."""
 
     @property
     def url(self) -> str:
@@ -210,7 +212,7 @@ def copied_database(url: str, name: str) -> str:
 @contextmanager
 def at_work(stage: Stage, *words: str) -> Iterator["subprocess.Popen[bytes]"]:
     """A worker, stopped in the end the hard way if it has not ended before."""
-    process = stage.start(*(words or ("work", "--workers", "1")))
+    process = stage.start(*(words or ("work", "--workers", str(stage.workers))))
     try:
         yield process
     finally:

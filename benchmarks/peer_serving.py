@@ -12,6 +12,7 @@ import json
 import statistics
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 import mlflow.onnx
@@ -19,6 +20,7 @@ import onnx
 
 from benchmarks.answering import OURS, new_key, own_time, service, settled
 from benchmarks.load import BIN, SYMBOL, Load, Served, demo_home, post, started, wrk
+from benchmarks.record import RESULTS, write
 from forecaster.store.artifacts import load_artifact
 from forecaster.store.champions import all_champions
 from forecaster.store.database import connect, sqlite_url
@@ -50,13 +52,13 @@ def rounds_of(
     return found
 
 
-def ready(home: Path) -> float:
-    """Median seconds from the start to ready."""
+def ready(home: Path) -> list[float]:
+    """Seconds from the start to ready."""
     times = []
     for _ in range(STARTS):
         with started(OURS, "/readyz", service(home)) as one:
             times.append(one.ready)
-    return statistics.median(times)
+    return times
 
 
 def main() -> int:
@@ -65,6 +67,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", default="lstm", help='in charge meanwhile; "champion" for the gate\'s own')
+    parser.add_argument("--results", type=Path, default=RESULTS / "peer_serving.json")
     asked = parser.parse_args()
     with demo_home(asked.model) as home, tempfile.TemporaryDirectory() as spare:
         folder = Path(spare)
@@ -74,7 +77,7 @@ def main() -> int:
         mlflow_serve = (str(BIN / "mlflow"), "models", "serve", "--model-uri", str(saved(home, folder)))
         options = ("--port", "{port}", "--host", "127.0.0.1", "--env-manager", "local", "--workers", "1")
         path = {"PATH": f"{BIN}:/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
-        seconds = ready(home)
+        starts = ready(home)
         with (
             started(OURS, "/readyz", service(home)) as ours,
             started((*mlflow_serve, *options), "/ping", path) as theirs,
@@ -82,7 +85,10 @@ def main() -> int:
             key = settled(ours, new_key(home))
             found = rounds_of(ours, theirs, key, scripts, asked.seconds, asked.rounds)
             memory = ours.megabytes(), theirs.megabytes()
-    return told(found, memory, seconds)
+    loads = {name: [asdict(one) for one in of] for name, of in found.items()}
+    sizes = dict(zip(("ours", "mlflow"), memory, strict=True))
+    write(asked.results, {"model": asked.model, "loads": loads, "memory_mb": sizes, "ready_s": starts})
+    return told(found, memory, statistics.median(starts))
 
 
 def told(found: dict[str, list[Load]], memory: tuple[float, float], seconds: float) -> int:

@@ -3,7 +3,8 @@
 The same architecture (LSTM and GRU of 2 x 64, Transformer of width 64 with 4 heads and 2 layers) on the same series
 (train before 2013, judged on 2013-14), each by its own public API: as it comes, and with the batch and the learning
 rate of a small grid that is quickest. One thread, CPU seconds of the whole call that trains, judging off the clock.
-Ours runs as it comes throughout. Every training is a line in `--results`; what is there already is not run again.
+Ours runs as it comes throughout. Every training is a line in `--results`; what is there of the same data is not run
+again.
 
 The loss that both must reach is, for each peer, the highest of all lowest losses of its seeds and ours. Exits 0 where
 that loss is reached 15 times sooner than by a peer that supervises one position of a window as it comes and 5 times
@@ -28,16 +29,16 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.peers import install, job
+from benchmarks.record import RESULTS, RUN, machine
 from benchmarks.training import CHANNELS, windows_of
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results" / "peer_training.jsonl"
 OURS = "ours"
 TUNED = "tuned"
-GRID = [job.Setting(batch, rate) for batch in (16, 64) for rate in (1e-3, 3e-3)]
+GRID = [job.Setting(batch, rate) for batch in (16, 64) for rate in (1e-3, 3e-3, 1e-2)]
 GRID_SEED = 100
 """Of the trainings that the grid is searched by; none of those that are counted."""
-GRID_CAP = 3.0
+GRID_CAP = 6.0
 """CPU seconds each."""
 NEAR = 0.01
 """Nats above the grid's lowest loss that a setting must reach soonest to be chosen."""
@@ -99,19 +100,23 @@ class Run:
 
 @dataclass
 class Results:
-    """The lines of a file, and what is added to it."""
+    """The lines of a file that are about some work, and what is added to it."""
 
     path: Path
+    work: str | None = None
+    """Digest of that work; left out, the work of the last line."""
 
     def __post_init__(self) -> None:
         lines = self.path.read_text("utf-8").splitlines() if self.path.exists() else []
-        self.lines = [json.loads(line) for line in lines]
+        found = [json.loads(line) for line in lines]
+        self.work = self.work or (found[-1]["work"] if found else None)
+        self.lines = [line for line in found if line["work"] == self.work]
 
     def add(self, training: Training, lines: Iterable[str]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             for line in lines:
-                self.lines.append({"peer": training.peer, **json.loads(line)})
+                self.lines.append({"peer": training.peer, **json.loads(line), "work": self.work, RUN: machine()})
                 file.write(json.dumps(self.lines[-1]) + "\n")
                 file.flush()
 
@@ -165,6 +170,13 @@ def driven(
         yield from (line for line in process.stdout or () if line.startswith("{"))
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
+
+
+def lacks(training: Training, results: Results, seeds: Sequence[int]) -> bool:
+    """Whether anything of one model was not run yet."""
+    settings = [job.Setting()] if training.peer == OURS else [job.Setting(), results.tuned(training)]
+    held = [{one.seed for one in results.runs(training, str(setting))} for setting in settings if setting]
+    return len(held) < len(settings) or any(set(seeds) - one for one in held)
 
 
 def run(training: Training, results: Results, seeds: Sequence[int], drive: functools.partial) -> None:
@@ -255,15 +267,17 @@ def main() -> int:
     parser.add_argument("--environments", type=Path, default=Path.home() / ".cache" / "forecaster" / "peers")
     parser.add_argument("--only", type=lambda text: text.split(","), help="PEER or PEER:MODEL, several by commas")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--cap", type=float, default=8.0, help="CPU seconds after which a training is ended")
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--cap", type=float, default=30.0, help="CPU seconds after which a training is ended")
+    parser.add_argument("--results", type=Path, default=RESULTS / "peer_training.jsonl")
     asked = parser.parse_args()
     chosen = [one for one in TRAININGS if not asked.only or {str(one), one.peer} & set(asked.only)]
-    folder, results = asked.environments.absolute(), Results(asked.results)
+    work, folder = work_of(asked), asked.environments.absolute()
+    results = Results(asked.results, work.digest)
+    chosen = [one for one in chosen if lacks(one, results, range(asked.seeds))]
     install.install(folder, {one.peer: None for one in chosen if one.peer != OURS})
     with tempfile.TemporaryDirectory() as spare:
         data = Path(spare) / "work.npz"
-        work_of(asked).write(data)
+        work.write(data)
         for training in chosen:
             python = Path(sys.executable) if training.peer == OURS else install.interpreter(folder, training.peer)
             run(training, results, range(asked.seeds), functools.partial(driven, python, data=data, cap=asked.cap))

@@ -23,7 +23,7 @@ import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from benchmarks import scale_nodes as nodes
+from benchmarks.record import RESULTS, write
 from pipelines.engines.base import Workers
 from pipelines.engines.cluster import Cluster
 from pipelines.engines.pool import Pool
@@ -160,46 +161,66 @@ def workspace(root: Path, run: Path) -> "Workspace":
     return Workspace(Home(root), RunConfig.model_validate(tomllib.loads(run.read_text("utf-8"))), NOW)
 
 
-def claims(home: Path, run: Path) -> Iterator[tuple[str, bool]]:
+@dataclass(frozen=True)
+class Trial:
+    """The backtest by one engine, beside that of one process."""
+
+    engine: str
+    seconds: float
+    """By the clock."""
+    processor: float
+    """Seconds of all processes."""
+    workers_mb: float
+    artifacts: int
+    same: bool
+    """Whether digests and figures are those of one process, to the bit."""
+    expected: bool = True
+    """Whether what was to happen meanwhile did."""
+
+    @classmethod
+    def of(cls, engine: str, watched: Watched, found: list[Any], alone: list[Any], expected: bool = True) -> "Trial":
+        took = (watched.seconds, watched.processor, watched.peak)
+        return cls(engine, *took, len(found[0]), found == alone, expected)
+
+    @property
+    def holds(self) -> bool:
+        return self.same and self.expected
+
+    @property
+    def line(self) -> str:
+        return (
+            f"{self.engine}: {self.seconds:.0f} s, {self.processor:.0f} s of processor time, workers "
+            f"{self.workers_mb:.0f} MB; {self.artifacts} artifacts and all figures "
+            f"{'' if self.same else 'NOT '}identical{'' if self.expected else ', but nothing happened to it'}"
+        )
+
+
+def trials(home: Path, run: Path) -> Iterator[Trial]:
     """Each engine beside this one process."""
     with watching() as watched:
         alone = backtest(home, run, Pool(1))
-    yield _told("one process", watched, alone, alone)
+    yield Trial.of("one process", watched, alone, alone)
     cluster = Cluster(2)
     for name, workers, kill in (
         ("pool of 2", Pool(2), None),
         ("Ray of 2", cluster, None),
-        ("Ray of 2, a worker killed", cluster, "ray::answer"),
+        ("Ray of 2 again, a worker killed", cluster, "ray::answer"),
     ):
         with watching(kill) as watched:
             found = backtest(home, run, workers)
-        text, holds = _told(name, watched, found, alone)
-        yield text, holds and (kill is None or watched.killed is not None)
+        yield Trial.of(name, watched, found, alone, kill is None or watched.killed is not None)
         if workers is not cluster:
             workers.close()
     cluster.close()
     with nodes.two(home.parent) as two:
         if isinstance(two, str):
-            yield f"two Ray nodes in network namespaces: not on this machine ({two})", True
+            print(f"two Ray nodes in network namespaces: not on this machine ({two})", flush=True)
             return
         here = [sys.executable, "-m", "benchmarks.scale_engines", "--of", str(home.parent), two.address]
-        done = subprocess.run([*two.inside, *here], env=os.environ | two.around, stdout=subprocess.PIPE, check=True)
-        same, worked = json.loads(done.stdout) == alone, sorted(nodes.who_works(two))
-        text = f"Ray on two nodes in network namespaces, {' and '.join(worked)}: {_same(same)}"
-        yield text, same and len(worked) == 2
-
-
-def _told(name: str, watched: Watched, found: list[Any], alone: list[Any]) -> tuple[str, bool]:
-    figures = f"{watched.seconds:.0f} s, {watched.processor:.0f} s of processor time, workers {watched.peak:.0f} MB"
-    killed = f", killed process {watched.killed}" if watched.killed else ""
-    return (
-        f"{name}: {figures}{killed}; {len(found[0])} artifacts and all figures {_same(found == alone)}",
-        found == alone,
-    )
-
-
-def _same(same: bool) -> str:
-    return "identical" if same else "NOT identical"
+        with watching() as watched:
+            done = subprocess.run([*two.inside, *here], env=two.environment, stdout=subprocess.PIPE, check=True)
+        both = len(nodes.who_works(two)) == 2
+        yield Trial.of("Ray on two nodes in network namespaces", watched, json.loads(done.stdout), alone, both)
 
 
 def main() -> int:
@@ -208,6 +229,7 @@ def main() -> int:
     parser.add_argument("--data", default="sample", help="folder of SYMBOL.csv[.gz] files, or sample")
     parser.add_argument("--symbol", default="^GSPC")
     parser.add_argument("--venue", default="XNYS")
+    parser.add_argument("--results", type=Path, default=RESULTS / "scale_engines.json")
     parser.add_argument("--of", nargs=2, metavar=("FOLDER", "ADDRESS"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     hush()
@@ -225,14 +247,23 @@ def main() -> int:
         _ = made.notebook  # opened once, for all copies
         made.engine.dispose()
         found = []
-        for text, holds in claims(home, run):
-            print(f"{'holds' if holds else 'FAILS'}: {text}", flush=True)
-            found.append(holds)
-    from benchmarks.scale_weight import overhead, weight
+        for trial in trials(home, run):
+            print(f"{'holds' if trial.holds else 'FAILS'}: {trial.line}", flush=True)
+            found.append(trial)
+    from benchmarks.scale_weight import starts, weight
 
-    for line in (*weight(), *overhead()):
-        print(line, flush=True)
-    return int(not all(found))
+    heavy, begun = weight(), []
+    print(heavy.line, flush=True)
+    for start in starts():
+        print(start.line, flush=True)
+        begun.append(start)
+    figures = {
+        "trials": [asdict(one) for one in found],
+        "task": asdict(heavy),
+        "starts": [asdict(one) for one in begun],
+    }
+    write(asked.results, figures)
+    return int(not all(one.holds for one in found))
 
 
 if __name__ == "__main__":

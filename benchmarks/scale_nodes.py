@@ -39,6 +39,10 @@ class Nodes:
     inside: tuple[str, ...]
     """Words that put a command into the near namespace."""
 
+    @property
+    def environment(self) -> dict[str, str]:
+        return surroundings(self.around)
+
 
 @contextmanager
 def two(folder: Path) -> Iterator[Nodes | str]:
@@ -84,7 +88,7 @@ def who_works(cluster: Nodes, count: int = 2) -> set[str]:
         f"print(json.dumps(sorted({{answer for _, answer in workers.each(here, {asked})}})))"
     )
     command = [*cluster.inside, sys.executable, "-c", code]
-    done = subprocess.run(command, env=os.environ | cluster.around, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=cluster.environment, capture_output=True, text=True, check=True)
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -93,6 +97,14 @@ def here(seconds: float) -> str:
     time.sleep(seconds)
     ours = [one.address for held in psutil.net_if_addrs().values() for one in held]
     return next(address for address in ours if address in (NEAR, FAR))
+
+
+def surroundings(around: dict[str, str]) -> dict[str, str]:
+    """This process's environment with these settings of Ray and no others.
+
+    A cluster of this machine alone leaves its own there, among them the one that keeps a node to the loopback address.
+    """
+    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | around
 
 
 def _impossible() -> str | None:
@@ -132,7 +144,7 @@ def _node(
     with (folder / f"{name}.log").open("wb") as log:
         return subprocess.Popen(
             ["ip", "netns", "exec", name, "sh", "-c", f"{hidden}exec {ray}{keep}"],
-            env=os.environ | around, stdout=log, stderr=log, start_new_session=True,
+            env=surroundings(around), stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
 
 

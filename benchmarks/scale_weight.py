@@ -4,7 +4,7 @@ import os
 import pickle
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -53,25 +53,51 @@ def order(windows: tuple[Windows, ...], seed: int) -> Order:
     return Order(job, Spec(WINDOW, 2, "return", len(windows)), Provenance(family, training, target, "0" * 64))
 
 
-def weight() -> Iterator[str]:
-    """Bytes of a task, with its arrays and without."""
+@dataclass(frozen=True)
+class Weight:
+    """A task of many symbols."""
+
+    symbols: int
+    sessions: int
+    pickled_mb: float
+    """Whole, as it would travel by itself."""
+    arrays: int
+    arrays_mb: float
+    """Once, for all tasks."""
+    task_kb: float
+    """What is left of each."""
+    packing_ms: float
+    pool_ms: float
+    """To a worker and back, by the clock."""
+    ray_ms: float
+
+    @property
+    def line(self) -> str:
+        return (
+            f"a task of {self.symbols} symbols x {self.sessions} sessions: {self.pickled_mb:.1f} MB by pickle; "
+            f"{self.arrays_mb:.1f} MB in {self.arrays} arrays once, and {self.task_kb:.0f} kB a task, packed in "
+            f"{self.packing_ms:.0f} ms; there and back by pool {self.pool_ms:.1f} ms, by Ray {self.ray_ms:.1f} ms"
+        )
+
+
+def weight() -> Weight:
+    """Bytes of a task, with its arrays and without, and its way."""
     windows = universe(trading_calendar("XNYS", date(1999, 1, 4), date(2018, 12, 31)), SYMBOLS)
     first, second = order(windows, 0), order(windows, 1)
     put: list[int] = []
     packer = Packer(lambda _digest, raw: put.append(raw.nbytes))
     begun = time.process_time()
     streams = [len(packer.pack(one).stream) for one in (first, second)]
-    took = (time.process_time() - begun) / 2
-    whole, length = len(pickle.dumps(first, protocol=5)), len(windows[0].sessions)
-    yield (
-        f"a task of {SYMBOLS} symbols x {length} sessions: {whole / 1e6:.1f} MB by pickle; {sum(put) / 1e6:.1f} MB in "
-        f"{len(put)} arrays once, and {max(streams) / 1e3:.0f} kB a task, packed in {1e3 * took:.0f} ms"
-    )
-    for name, workers in (("pool", Pool(2)), ("Ray", Cluster(2))):
+    packing = (time.process_time() - begun) / 2
+    ways = []
+    for workers in (Pool(2), Cluster(2)):
         list(workers.each(abs, [-1, -2]))
-        taken = _seconds(workers, lambda number: (number, windows), 20)
-        yield f"with them, {name}: {1e3 * taken:.1f} ms a task by the clock"
+        ways.append(1e3 * _seconds(workers, lambda number: (number, windows), 20))
         workers.close()
+    return Weight(
+        SYMBOLS, len(windows[0].sessions), len(pickle.dumps(first, protocol=5)) / 1e6, len(put), sum(put) / 1e6,
+        max(streams) / 1e3, 1e3 * packing, *ways,
+    )  # fmt: skip
 
 
 def _seconds(workers: Workers, question: Callable[[int], object], tasks: int) -> float:
@@ -80,9 +106,32 @@ def _seconds(workers: Workers, question: Callable[[int], object], tasks: int) ->
     return (time.perf_counter() - begun) / len(done)
 
 
-def overhead() -> Iterator[str]:
+@dataclass(frozen=True)
+class Start:
+    """An engine that has nothing to do."""
+
+    engine: str
+    first_s: float
+    """By the clock, until the first answer."""
+    first_processor_s: float
+    task_ms: float
+    """Of an empty task, by the clock."""
+    task_processor_ms: float
+    idle_mb: float
+    """Of the processes beside ours."""
+
+    @property
+    def line(self) -> str:
+        return (
+            f"{self.engine}: first answer after {self.first_s:.1f} s ({self.first_processor_s:.1f} s of processor "
+            f"time); an empty task {self.task_ms:.2f} ms by the clock, {self.task_processor_ms:.2f} ms of processor "
+            f"time; {self.idle_mb:.0f} MB beside us"
+        )
+
+
+def starts() -> Iterator[Start]:
     """Seconds until the first answer, what an empty task takes, and the memory of processes that do nothing."""
-    for name, workers in (("pool", Pool(2)), ("Ray", Cluster(2))):
+    for name, workers in (("pool of 2", Pool(2)), ("Ray of 2", Cluster(2))):
         before, begun = _processor(), time.perf_counter()
         list(workers.each(abs, [-1, -2]))
         first, spent = time.perf_counter() - begun, _processor() - before
@@ -90,10 +139,7 @@ def overhead() -> Iterator[str]:
         each = (_processor() - before) / TASKS
         held = sum(one.memory_full_info().pss for one in psutil.Process().children(recursive=True)) / 1e6
         workers.close()
-        yield (
-            f"{name}: first answer after {first:.1f} s ({spent:.1f} s of processor time); an empty task "
-            f"{1e3 * taken:.2f} ms by the clock, {1e3 * each:.2f} ms of processor time; {held:.0f} MB beside us"
-        )
+        yield Start(name, first, spent, 1e3 * taken, 1e3 * each, held)
 
 
 def _processor() -> float:

@@ -8,6 +8,7 @@ from exchange_calendars.errors import InvalidCalendarName
 
 from forecaster.errors import ConfigError
 from forecaster.sessions import Calendar
+from forecaster.spelling import guess
 
 
 def trading_calendar(venue: str, start: date, end: date) -> Calendar:
@@ -21,7 +22,9 @@ def trading_calendar(venue: str, start: date, end: date) -> Calendar:
     try:
         calendar = _build(venue, start, end)
     except InvalidCalendarName as error:
-        raise ConfigError("venue", f"{venue!r} is not a venue that exchange_calendars knows") from error
+        near = guess(venue, exchange_calendars.get_calendar_names(include_aliases=False)) or ";"
+        problem = f"{venue!r} is not a venue that exchange_calendars knows{near} write its ISO 10383 code, such as XNYS"
+        raise ConfigError("venue", problem) from error
     except (ValueError, NotImplementedError) as error:  # the library's own words can run to thousands of characters
         problem = f"exchange_calendars cannot give the sessions of {venue} from {start} to {end}; start later"
         raise ConfigError("venue", problem) from error
@@ -31,6 +34,11 @@ def trading_calendar(venue: str, start: date, end: date) -> Calendar:
         for instants in (calendar.opens, calendar.closes)
     )
     return Calendar(venue, sessions, opens, closes)
+
+
+def time_zone(venue: str) -> str:
+    """IANA name of the time zone that a venue keeps."""
+    return str(exchange_calendars.get_calendar(venue, start="2020-01-01", end="2020-12-31").tz)
 
 
 def _build(venue: str, start: date, end: date) -> exchange_calendars.ExchangeCalendar:

@@ -132,14 +132,9 @@ def calibrate(
     _require(outcomes.shape, (count, horizon))
     if (np.diff(rows) <= 0).any():
         raise ValueError("rows must ascend")
-    shifts = np.empty((count + 1, horizon, len(LEVELS)))  # [n] after the outcomes of the first n origins
-    matured = np.empty((count + 1, horizon), dtype=np.int64)
-    shifts[0], matured[0] = state.shift, state.matured
-    for n in range(count):
-        shifts[n + 1], matured[n + 1] = _learnt(shifts[n], matured[n], quantiles[n], outcomes[n])
+    shifts, matured = _course(np.array(state.shift), np.array(state.matured), quantiles, outcomes)
     ahead = np.arange(horizon)
-    due = np.column_stack([np.searchsorted(rows + step + 1, rows, side="right") for step in ahead])
-    calibrated = _shifted(quantiles, shifts[due, ahead])
+    calibrated = _shifted(quantiles, shifts[_due(rows, horizon), ahead])
     if count == 0 and at is None:
         return calibrated, state
     now = rows[-1] if at is None else at
@@ -148,6 +143,41 @@ def calibrate(
         shift=tuple(tuple(row) for row in shifts[last, ahead].tolist()), matured=tuple(matured[last, ahead].tolist())
     )
     return calibrated, known
+
+
+def calibrate_together(rows: NDArray[np.integer], quantiles: Floats, outcomes: Floats) -> Floats:
+    """`calibrate` of several symbols that have their origins on the same rows, from nothing learnt: the same bits.
+
+    Each learns from its own outcomes alone. What a step of the recursion costs is nearly all the calls of it.
+
+    Arguments:
+        quantiles: [N, H, S, Q] raw.
+        outcomes: [N, H, S].
+    Returns:
+        [N, H, S, Q].
+    """
+    none = np.zeros(quantiles.shape[1:])
+    shifts, _ = _course(none, none[..., 0].astype(np.int64), quantiles, outcomes)
+    horizon = quantiles.shape[1]
+    return _shifted(quantiles, shifts[_due(rows, horizon), np.arange(horizon)])
+
+
+def _course(
+    shift: Floats, matured: NDArray[np.int64], quantiles: Floats, outcomes: Floats
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Shifts [N + 1, H, ..., Q] and counts [N + 1, H, ...]: the n-th after the outcomes of the first n origins."""
+    count = len(quantiles)
+    shifts = np.empty((count + 1, *shift.shape))
+    counts = np.empty((count + 1, *matured.shape), dtype=np.int64)
+    shifts[0], counts[0] = shift, matured
+    for n in range(count):
+        shifts[n + 1], counts[n + 1] = _learnt(shifts[n], counts[n], quantiles[n], outcomes[n])
+    return shifts, counts
+
+
+def _due(rows: NDArray[np.integer], horizon: int) -> NDArray[np.intp]:
+    """[N, H] how many outcomes of its horizon are known at each origin."""
+    return np.column_stack([np.searchsorted(rows + step + 1, rows, side="right") for step in range(horizon)])
 
 
 def _shifted(quantiles: Floats, shift: Floats) -> Floats:

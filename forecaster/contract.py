@@ -83,6 +83,7 @@ class Target(Frozen):
     horizon: int = Field(ge=1, le=720)
     """H: how many sessions ahead."""
     kind: Kind = "return"
+    """The cumulative log return of a price, or the change of a level that may be zero or below."""
 
     @field_validator("symbols")
     @classmethod

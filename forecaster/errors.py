@@ -17,7 +17,7 @@
     │  ├─ Delisted(symbol, since)               its source has not known it for several sessions
     │  ├─ MissingSessions(symbol, sessions)     holes against the venue's calendar
     │  ├─ ChannelHole(channel, session)         a channel without a value where it must have one
-    │  ├─ NoHistory(subject)                    nothing stored that was known by then
+    │  ├─ NoHistory(subject, problem)           nothing stored that was known by then
     │  ├─ NoSessions(venue)                     the store has no sessions of a venue
     │  └─ TooShort(what, have, need)            too little history for the window
     ├─ SnapshotError                            → SnapshotMissing | SnapshotCorrupt
@@ -46,9 +46,11 @@
 Constructors take facts and compose the message; each message says what happened and what to do next.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from forecaster.spelling import guess
 
 
 class ForecasterError(Exception):
@@ -73,15 +75,22 @@ class ConfigError(ForecasterError):
 
 class HomeUnwritable(ForecasterError):
     def __init__(self, home: str | Path, reason: str) -> None:
+        full = any(word in reason.lower() for word in ("space", "full", "quota", "free", "i/o"))
+        remedy = "free space there" if full else "make it a folder that you may write"
         super().__init__(
-            f"cannot write to the home directory {home}: {reason}; free space there or choose another with "
+            f"cannot write to the home directory {home}: {reason}; {remedy}, or choose another with "
             "--home or FORECASTER_HOME (what was stored before is intact)"
         )
 
 
+_NOBODY = "none yet; `forecaster demo` or `forecaster fetch` brings some"
+
+
 class UnknownSymbol(ForecasterError):
     def __init__(self, symbol: str, known: Iterable[str]) -> None:
-        super().__init__(f"unknown symbol {symbol[:16]!r}; known here: {', '.join(sorted(known)) or 'none'}")
+        names = sorted(known)
+        shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+        super().__init__(f"unknown symbol {symbol[:16]!r}{guess(symbol, names) or ';'} known here: {shown or _NOBODY}")
 
 
 class SourceError(ForecasterError):
@@ -116,12 +125,16 @@ class ReplyRefused(SourceError):
 
 
 class FetchIncomplete(ForecasterError):
-    def __init__(self, failed: dict[str, str]) -> None:
-        names = [f"{subject} ({status})" for subject, status in failed.items()]
-        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        super().__init__(
-            f"{len(names)} not fetched: {shown}; what was stored is intact; run `forecaster fetch` again later"
-        )
+    """Of each subject that failed, whether it passes by itself and what the problem is."""
+
+    def __init__(self, failed: Mapping[str, tuple[bool, str]]) -> None:
+        names = list(failed)
+        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") + ", each for the reason above"
+        if len(names) == 1:
+            (shown,) = (problem for _, problem in failed.values())
+        passes = all(passes for passes, _ in failed.values())
+        remedy = "run `forecaster fetch` again later" if passes else "then run `forecaster fetch` again"
+        super().__init__(f"{len(names)} not fetched: {shown}; {remedy} (what was stored is intact)")
 
 
 class DataError(ForecasterError):
@@ -159,12 +172,15 @@ class ChannelHole(DataError):
 
 
 class NoHistory(DataError):
-    def __init__(self, subject: str, recorded_only: bool = False) -> None:
-        super().__init__(
-            f"{subject}: nothing of which it was recorded when it became known; leave --recorded-only out"
-            if recorded_only
-            else f"{subject}: nothing stored that was known by then; run `forecaster fetch` first"
-        )
+    """Arguments: `problem`, what its source said when it was last asked, where it failed."""
+
+    def __init__(self, subject: str, recorded_only: bool = False, problem: str | None = None) -> None:
+        message = f"{subject}: nothing stored that was known by then; run `forecaster fetch` first"
+        if recorded_only:
+            message = f"{subject}: nothing of which it was recorded when it became known; leave --recorded-only out"
+        elif problem:
+            message = f"nothing stored of {subject}: {problem}; then run `forecaster fetch`"
+        super().__init__(message)
 
 
 class NoSessions(DataError):
@@ -173,10 +189,12 @@ class NoSessions(DataError):
 
 
 class TooShort(DataError):
-    def __init__(self, what: str, have: int, need: int) -> None:
+    """Arguments: `where`, which sessions these are; `remedy`, what makes them more."""
+
+    def __init__(self, what: str, have: int, need: int, where: str = "", remedy: str = "") -> None:
         super().__init__(
-            f"too little history for {what}: have {have} sessions, need {need}; "
-            "fetch more, shorten [window] context, or move the [split] dates"
+            f"too little history for {what}: have {have} sessions, need {need}{where and f' ({where})'}; "
+            f"{remedy or 'fetch more, shorten [window] context, or move the [split] dates'}"
         )
 
 
@@ -274,7 +292,9 @@ class RunError(ForecasterError):
 
 class NoChampion(ForecasterError):
     def __init__(self, target: str) -> None:
-        super().__init__(f"no champion for {target} yet; run `forecaster promote`")
+        super().__init__(
+            f"no champion for {target} yet; `forecaster demo` makes one, or in turn fetch, train, compare and promote"
+        )
 
 
 class SeveralChampions(ForecasterError):

@@ -74,6 +74,12 @@ class Facts:
         """Only the rows of one subject."""
         return self._where(self._rows.get(subject, slice(0, 0)))
 
+    def among(self, subjects: Iterable[str]) -> Self:
+        """Only the rows of these subjects and of their actions."""
+        named = set(subjects) | {action_subject(subject, kind) for subject in subjects for kind in ACTIONS}
+        rows = [np.arange(len(self))[where] for name, where in self._rows.items() if name in named]
+        return self._where(np.concatenate([np.arange(0), *rows]))
+
     def column(self, field: str) -> Floats:
         """One of FIELDS [N]."""
         return self.values[:, FIELDS.index(field)]
@@ -94,7 +100,7 @@ class Facts:
         edges = [*starts.tolist(), len(self)]
         return {str(self.subject[first]): slice(first, last) for first, last in itertools.pairwise(edges)}
 
-    def _where(self, keep: NDArray[np.bool_] | slice) -> Self:
+    def _where(self, keep: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Self:
         return type(self)(self.subject[keep], self.date[keep], self.known_at[keep], self.values[keep])
 
     def __len__(self) -> int:

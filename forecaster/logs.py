@@ -43,8 +43,8 @@ def bound(**ids: str) -> Iterator[None]:
         _IDS.reset(token)
 
 
-def start(environment: Mapping[str, str], stream: TextIO) -> None:
-    """Write all logs of this process to a stream, from INFO up, in place of whatever wrote them before.
+def start(environment: Mapping[str, str], stream: TextIO, level: int = logging.INFO) -> None:
+    """Write all logs of this process to a stream, from a level up, in place of whatever wrote them before.
 
     Raises:
         ConfigError: FORECASTER_LOG names no style.
@@ -55,7 +55,7 @@ def start(environment: Mapping[str, str], stream: TextIO) -> None:
     blotter = Blotter.of(environment)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_Json(blotter) if style == "json" else _Text(blotter, traces=not stream.isatty()))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
     # DBOS writes in a form of its own unless its logger has a handler already.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecaster.contract import Dates, Floats
-from forecaster.errors import MissingSessions
+from forecaster.errors import DataStale, MissingSessions
 from forecaster.facts import Facts
 from forecaster.features import FEATURES, Feature
 from forecaster.runtime import Runtime
@@ -55,6 +55,9 @@ class Outlook:
         manifest = runtime.manifest
         windows = windows_from(facts, calendar, manifest.target, manifest.window, symbol, features, seen)
         last = _last_whole(windows, symbol)
+        if manifest.target.kind == "level" and windows.sessions[last] == calendar.sessions[-1]:
+            # A level stands until another is published, but not for longer than the calendar goes on behind its last.
+            raise DataStale(symbol, str(facts.about(symbol).date.max().astype("datetime64[D]")))
         context = windows.contexts(np.array([last]))
         ahead = calendar.after(windows.sessions[last], manifest.target.horizon)
         return cls(windows.sessions, float(windows.close[last]), ahead, context, runtime.quantiles(context)[0])

@@ -14,6 +14,7 @@ TAILS = (0.01, 0.05, 0.95, 0.99)
 """Levels whose pinball loss is reported by itself: how well large losses and gains are known."""
 PERCENT = 100.0
 """Losses of log returns are in percent."""
+_AT_ONCE = 4096  # origins whose losses are summed at once: bounds the memory of scoring
 _RARE = 1e-6  # least probability of a bin: one outcome that was called impossible does not decide alone
 
 
@@ -30,7 +31,8 @@ def pinball(quantiles: Floats, outcomes: Floats) -> Floats:
     """
     levels = np.array(LEVELS)
     miss = outcomes[..., None] - quantiles
-    return np.asarray(np.maximum(levels * miss, (levels - 1) * miss))
+    over = levels * miss
+    return np.asarray(np.maximum(over, np.multiply(levels - 1, miss, out=miss), out=over))
 
 
 def crps(quantiles: Floats, outcomes: Floats) -> Floats:
@@ -45,7 +47,11 @@ def crps(quantiles: Floats, outcomes: Floats) -> Floats:
         T. Gneiting, R. Ranjan, Comparing density forecasts using threshold- and quantile-weighted scoring rules,
         J. Business & Economic Statistics 29 (2011), p. 413.
     """
-    return np.asarray(np.trapezoid(2 * pinball(quantiles, outcomes), np.array(LEVELS), axis=-1))
+    area = np.empty(outcomes.shape)
+    for begin in range(0, len(outcomes), _AT_ONCE):
+        part = slice(begin, begin + _AT_ONCE)
+        area[part] = np.trapezoid(2 * pinball(quantiles[part], outcomes[part]), np.array(LEVELS), axis=-1)
+    return area
 
 
 def covered(quantiles: Floats, outcomes: Floats, interval: float) -> Floats:
@@ -80,7 +86,7 @@ def _ends(quantiles: Floats, interval: float) -> tuple[Floats, Floats]:
 
 def tails(losses: Floats) -> dict[float, Floats]:
     """Tail scores: level to [N, H], out of the pinball losses [N, H, Q]."""
-    return {level: losses[..., LEVELS.index(level)] for level in TAILS}
+    return {level: losses[..., LEVELS.index(level)].copy() for level in TAILS}
 
 
 def direction(quantiles: Floats, outcomes: Floats) -> Floats:
@@ -151,8 +157,10 @@ class Scores:
 
     crps: Floats
     """[N, H]."""
-    pinball: Floats
-    """[N, H, Q]."""
+    pinball: float
+    """Mean over origins, horizons and levels."""
+    tails: dict[float, Floats]
+    """Pinball losses of the levels `TAILS`, each [N, H]."""
     absolute_error: Floats
     """[N, H] of the median."""
     squared_error: Floats
@@ -176,10 +184,11 @@ class Scores:
             log_density: [N, H] of the outcomes, in nats per unit of the target.
             unit: What losses are multiplied by: a hundred for log returns, one for levels.
         """
-        error = unit * np.abs(outcomes - quantiles[..., MEDIAN])
+        error, losses = unit * np.abs(outcomes - quantiles[..., MEDIAN]), unit * pinball(quantiles, outcomes)
         return cls(
             crps=unit * crps(quantiles, outcomes),
-            pinball=unit * pinball(quantiles, outcomes),
+            pinball=float(losses.mean()),
+            tails=tails(losses),
             absolute_error=error,
             squared_error=error**2,
             direction=direction(quantiles, outcomes),
@@ -188,8 +197,3 @@ class Scores:
             below=(outcomes[..., None] <= quantiles).mean(axis=(0, 1)),
             log_score=None if log_density is None else np.log(unit) - log_density,
         )
-
-    @property
-    def tails(self) -> dict[float, Floats]:
-        """Pinball losses of the levels `TAILS`, each [N, H]."""
-        return tails(self.pinball)

@@ -54,13 +54,15 @@ def slices(
     Returns:
         Horizons, symbols, years and regimes, in this order; those that are not there are left out.
     """
-    names, years = np.asarray(symbols), sessions.astype("datetime64[Y]")
+    years = sessions.astype("datetime64[Y]")
+    names, at, counts = np.unique(np.asarray(symbols), return_inverse=True, return_counts=True)
+    rows_of = np.split(np.argsort(at, kind="stable"), np.cumsum(counts)[:-1])  # once, not a look at all rows a symbol
     places = [(place, name) for place, name in enumerate(REGIMES) if (regimes == place).any()]
     all_rows = np.ones(len(scores), dtype=bool)
     days = _Days(scores, reference, sessions)
     return (
         *(days.part("horizon", str(step + 1), all_rows, step) for step in range(scores.shape[1])),
-        *(days.part("symbol", str(symbol), names == symbol) for symbol in np.unique(names)),
+        *(days.part("symbol", str(name), rows) for name, rows in zip(names, rows_of, strict=True)),
         *(days.part("year", str(year), years == year) for year in np.unique(years)),
         *(days.part("regime", name, regimes == place) for place, name in places),
     )
@@ -78,10 +80,14 @@ class _Days:
         self,
         kind: Part,
         name: str,
-        rows: NDArray[np.bool_],
+        rows: NDArray[np.bool_] | Indices,
         step: int | None = None,
     ) -> Slice:
-        """Skill on some rows [N], at one horizon or all."""
+        """Skill on some rows, at one horizon or all.
+
+        Arguments:
+            rows: [N] which, or their numbers.
+        """
         columns = slice(None) if step is None else slice(step, step + 1)
         overlap = self.scores.shape[1] if step is None else step + 1
         days, at, count = np.unique(self.sessions[rows], return_inverse=True, return_counts=True)

@@ -56,7 +56,7 @@ class Windows:
         """
         count = len(channels.sessions)
         if count < spec.context:
-            raise TooShort("one window", count, spec.context)
+            raise TooShort("one window", count, spec.context, remedy="fetch more, or shorten [window] context")
         level = np.log(channels.close) if kind == "return" else channels.close
         ahead = np.concatenate((level, np.full(horizon, np.nan)))
         targets = sliding_window_view(ahead[1:], horizon)[:count] - level[:, None]
@@ -150,6 +150,21 @@ class Spans:
     test: tuple[Sample, ...]
 
 
+_REMEDIES = {
+    "training": "fetch earlier years, move [split] validation_from to a later day, or shorten [window] context",
+    "validation": "move [split] validation_from and test_from to days that the data have, further apart",
+    "test": "fetch newer sessions, or move [split] test_from to an earlier day (test_until, if set, to a later one)",
+}
+
+
+def _too_short(span: str, sample: Sample, need: int, first: date | None, until: date | None) -> TooShort:
+    edges = [f"from {first}"] if first else []
+    edges += [f"before {until}"] if until else []
+    held = f"the data have {sample.windows.sessions[0]} to {sample.windows.sessions[-1]}"
+    what = f"the {span} span of {sample.windows.symbol}"
+    return TooShort(what, len(sample.origins), need, f"{' '.join(edges)}; {held}", _REMEDIES[span])
+
+
 def split(universe: Sequence[Windows], validation_from: date, test_from: date, test_until: date | None) -> Spans:
     """Training, validation and test origins of one fold.
 
@@ -161,7 +176,7 @@ def split(universe: Sequence[Windows], validation_from: date, test_from: date, t
         samples = tuple(Sample(windows, windows.span(first, until, purge)) for windows in universe)
         for sample in samples:
             if len(sample.origins) < need:
-                raise TooShort(f"the {span} span of {sample.windows.symbol}", len(sample.origins), need)
+                raise _too_short(span, sample, need, first, until)
         return samples
 
     return Spans(

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from forecaster.errors import ConfigError, DataError, MissingSessions
+from forecaster.errors import ConfigError, DataError, MissingSessions, NoHistory
 from forecaster.store import history
 from forecaster.store.champions import champion_at
 from forecaster.store.database import reading
@@ -37,12 +37,16 @@ def backfill(workspace: Workspace, first: date, last: date) -> list[Filled]:
 
     Raises:
         ConfigError: None of them is a session that is due.
+        NoHistory: Nothing is stored of a symbol.
     """
     timetable = timetable_of(workspace.config, first, last + timedelta(days=10))
     latest = timetable.latest(workspace.now)
     days = [day for day in timetable.between(first, last) if latest is not None and day <= latest]
     if not days:
         raise ConfigError("backfill", f"no session from {first} to {last} is over; choose earlier ones")
+    for symbol in workspace.config.target.symbols:
+        if not stored_days(workspace, symbol):
+            raise NoHistory(symbol)
     return [_fill(workspace, timetable, symbol, day) for day in days for symbol in workspace.config.target.symbols]
 
 

@@ -9,10 +9,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.main import get_command
 
-from forecaster.errors import FetchIncomplete
 from pipelines import admitting, keeping, proving, working
 from pipelines.failure import end
+from pipelines.front import PITCH, Front, flags_of
 from pipelines.options import (
     DEFAULT_HOME,
     AddressOption,
@@ -37,12 +38,7 @@ if TYPE_CHECKING:
     from pipelines.terminal import Terminal
     from pipelines.workspace import Workspace
 
-app = typer.Typer(
-    help="Forecasts of markets that cannot fool you: dated quantiles, always beside the random walk.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+app = typer.Typer(cls=Front, help=PITCH, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(proving.app)
 app.add_typer(working.app)
 app.add_typer(keeping.app)
@@ -91,6 +87,7 @@ def fetch(
 ) -> None:
     """Bring the store up to what the run's sources know; `--full` asks about everything again."""
     from pipelines import terminal as show
+    from pipelines.fetch import require_fetched
 
     terminal = open_terminal(as_json)
     workspace = open_workspace(home, run, database, None)
@@ -104,11 +101,10 @@ def fetch(
         lambda one: f"fetched   {one.subject}: {one.status}, {one.inserted} new, {one.revised} revised",
     )
     terminal.result({"fetched": [asdict(one) for one in found]}, show.fetched(found))
-    failed = {one.subject: one.problem for one in found if one.status not in ("ok", "overtaken")}
-    for problem in failed.values():
-        terminal.say(f"{problem}")
-    if failed:
-        raise FetchIncomplete({one.subject: one.status for one in found if one.subject in failed})
+    told = [one.says for one in found if one.says]
+    for line in told if len(told) > 1 or not found[0].failed else ():  # a single failure ends the command with its line
+        terminal.say(line)
+    require_fetched(found)
 
 
 @app.command()
@@ -260,7 +256,7 @@ def _challenge(terminal: "Terminal", workspace: "Workspace", name: str | None) -
     walked = workspace.walked()
     promoted = run_promote(workspace, walked, see(workspace, walked), name, terminal.interactive)
     value = champion(promoted)
-    views = [show.rows("The gate asked", value["checks"])] if value["checks"] else []
+    views = [show.checks(value["checks"])] if value["checks"] else []
     terminal.result({"champion": value}, *views, f"\n{promoted.reason}", f"champion: {value['name']}")
 
 
@@ -281,7 +277,7 @@ def _tell_challenges(terminal: "Terminal", workspace: "Workspace") -> None:
     past = challenges(workspace.engine, workspace.config.target.key)
     left = gate.allowance(spending(workspace.engine, workspace.config.target.key), workspace.now)
     said = f"\nthe next challenge may spend {left:.2g} of the {gate.YEARLY:.0%} false promotions of a year"
-    latest = [show.rows("The gate asked", past[0].decision["checks"])] if past else ["no challenge yet"]
+    latest = [show.checks(past[0].decision["checks"])] if past else ["no challenge yet"]
     terminal.result(
         {"challenges": [asdict(one) for one in past], "alpha": left},
         *(show.challenges(past), "", *latest, f"\n{past[0].decision['reason']}") if past else latest,
@@ -336,6 +332,8 @@ def score(
     terminal, reading = open_terminal(as_json), open_reading(run)
     found = run_score(open_home(home, database, None).open_store(), reading, clock())
     told = [f"{one.symbol}: {one.scored} steps scored, {one.waiting} wait for their price" for one in found]
+    if not any(one.scored or one.waiting for one in found):
+        told.append("no issued forecast is due: `forecaster issue` issues, `forecaster fetch` brings prices")
     terminal.result({"scored": [one.record() for one in found]}, *told)
 
 
@@ -392,4 +390,4 @@ def main() -> None:
     try:
         app()
     except Exception as error:  # the last resort: never a stack trace to a user
-        end(error)
+        end(error, flags_of(get_command(app)))

@@ -20,7 +20,7 @@ from forecaster.windows import Spans
 from pipelines.engines.base import Workers
 from pipelines.leaderboard import Row, Verdict, row_of
 from pipelines.recipe import Recipe
-from pipelines.scoring import Asked, Daily, Scored, Stage, score, score_daily, versus
+from pipelines.scoring import Asked, Daily, Scored, Stage, score_as_asked, versus
 
 if TYPE_CHECKING:  # an artifact is scored without waking what trained it
     from pipelines.train import Walked
@@ -142,16 +142,21 @@ def compare(
 def _score(
     walked: "Sequence[Walked]", test: Stage, held_out: Stage, workers: Workers
 ) -> tuple[dict[str, Scored], dict[str, Daily], dict[str, list[Daily]]]:
-    """Every model on the test years and on the validation years, and each of its seeds on the test years."""
+    """Every model on the test years and on the validation years, and each of its seeds on the test years; all side by
+    side, those first that take longest."""
     models = [Asked(one.name, test, one.artifacts) for one in walked]
-    scored = {asked.name: found for asked, found in workers.each(score, models)}
-    seeds = {one.name: [Asked(f"{one.name} {number}", test, seed.artifacts) for number, seed in enumerate(one.seeds)]
-             for one in walked}  # fmt: skip
-    briefly = [Asked(one.name, held_out, one.artifacts) for one in walked]
-    briefly += [asked for of_one in seeds.values() for asked in of_one]
-    daily = {(asked.name, asked.stage is held_out): found for asked, found in workers.each(score_daily, briefly)}
-    by_seed = {name: [daily[asked.name, False] for asked in of_one] for name, of_one in seeds.items()}
-    return scored, {one.name: daily[one.name, True] for one in walked}, by_seed
+    seeds = [
+        [Asked(f"{one.name} {number}", test, seed.artifacts, brief=True) for number, seed in enumerate(one.seeds)]
+        for one in walked
+    ]
+    briefly = [Asked(one.name, held_out, one.artifacts, brief=True) for one in walked]
+    asked = [*reversed(models), *(one for of_one in reversed(seeds) for one in of_one), *briefly]
+    found = {(one.name, one.stage is held_out): given for one, given in workers.each(score_as_asked, asked)}
+    scored = {one.name: whole for one in walked if isinstance(whole := found[one.name, False], Scored)}
+    by_seed = {
+        one.name: [found[each.name, False] for each in of_one] for one, of_one in zip(walked, seeds, strict=True)
+    }
+    return scored, {one.name: found[one.name, True] for one in walked}, by_seed
 
 
 def see(workspace: "Workspace", walked: "Sequence[Walked]") -> Comparison:
@@ -183,8 +188,7 @@ def _slices(stage: Stage, scored: Scored, walk: Scored, folds: tuple[Spans, ...]
 def _trade(stage: Stage, scored: Scored, tried: int) -> Trading:
     part, windows = stage.symbols[0], stage.symbols[0][0].windows
     origins = np.concatenate([sample.origins for sample in part])
-    quantiles = scored.quantiles[: len(origins)]
-    return trade(windows.sessions, windows.targets[:, 0], origins, quantiles, tried=max(tried, 1), seed=0)
+    return trade(windows.sessions, windows.targets[:, 0], origins, scored.quantiles, tried=max(tried, 1), seed=0)
 
 
 def covered(stage: Stage, scored: Scored) -> dict[float, Rate]:

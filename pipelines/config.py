@@ -12,7 +12,8 @@ from forecaster.errors import ConfigError
 from forecaster.families import AnyFamily
 from forecaster.families.naive import NaiveFamily
 from forecaster.training.config import TrainingConfig
-from pipelines.reading import Reading, first_problem, load_toml
+from pipelines.complaint import first_problem
+from pipelines.reading import Reading, load_toml
 from pipelines.sources.registry import AnyBars, AnyMacro
 from pipelines.sources.sample import SampleSource
 
@@ -96,6 +97,8 @@ class RunConfig(Reading):
     def _consistent(self) -> Self:
         if not self.split.validation_from < self.split.test_from:
             raise ValueError("split: validation_from must lie before test_from")
+        if self.split.test_until is not None and self.split.test_until <= self.split.test_from:
+            raise ValueError("split: test_until must lie after test_from")
         names = [model.name for model in self.models]
         if len(set(names)) != len(names):
             raise ValueError("models: a name is used twice")
@@ -107,7 +110,9 @@ class RunConfig(Reading):
             *features.subjects(self.window.features, self.features.table, self.target.symbols),
         } - stored
         if missing:
-            raise ValueError(f"data: {', '.join(sorted(missing))} is used but neither in symbols nor in series")
+            raise ValueError(
+                f"data: {', '.join(sorted(missing))} is used but neither in symbols nor in series; add it there"
+            )
         self._require_kind()
         for model in self.models:
             if model.reach > self.window.burn_in + 1:

@@ -24,7 +24,13 @@ def demo(workspace: Workspace, say: Say, progress_bar: bool = False) -> tuple[di
     fetcher = workspace.fetcher(os.environ, lambda: workspace.now)
     fetched = list(fetcher.fetch(config.data.symbols, config.data.series))
     added = sum(one.inserted + one.revised for one in fetched)
-    say(f"fetched   {len(fetched)} subjects from {config.data.bars.source}, {added} new rows")
+    data = config.data
+    asked = dict.fromkeys(
+        part.source for part, names in ((data.bars, data.symbols), (data.macro, data.series)) if names
+    )
+    say(f"fetched   {len(fetched)} subjects from {' and '.join(asked)}, {added} new rows")
+    for line in (subject.says for subject in fetched if subject.says):
+        say(line)
     frozen = workspace.snapshot
     say(f"snapshot  {frozen.digest[:12]}, {frozen.rows} rows to {frozen.last}, {frozen.assumed:.0%} assumed")
     walked = walk(workspace.bench, workspace.folds, say, progress_bar)
@@ -38,8 +44,7 @@ def demo(workspace: Workspace, say: Say, progress_bar: bool = False) -> tuple[di
     issued = [issue(workspace.engine, config, symbol, workspace.now) for symbol in config.target.symbols]
     for one in issued:
         say(f"issued    {one.symbol} from {one.origin} for {one.sessions[0]} to {one.sessions[-1]}")
-    baseline = next(one.last for one in walked if one.name == comparison.baseline)
-    story = Story(config, frozen, workspace.universe, comparison, promoted, baseline, issued)
+    story = Story(config, frozen, workspace.universe, comparison, promoted, issued)
     page = report.write(story, drawn, workspace.home.reports)
     say(f"report    {page}")
     return summary(story, page), story, page

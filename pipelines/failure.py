@@ -2,23 +2,35 @@
 
 import errno
 import os
+import re
+import shlex
 import sys
 import tempfile
 import traceback
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NoReturn
 
 from forecaster.errors import ForecasterError, HomeUnwritable
 from pipelines.options import DEFAULT_HOME
 
+_COMMAND = re.compile(r"`forecaster (?P<verb>[a-z-]+)(?P<rest>[^`]*)`")
 
-def end(error: Exception) -> NoReturn:
-    """Say what happened and exit with 1."""
+
+def end(error: Exception, flags: Mapping[str, Collection[str]]) -> NoReturn:
+    """Say what happened and exit with 1.
+
+    Arguments:
+        flags: The options of each command, so that the one to type next is told as it has to be typed here.
+    """
     if isinstance(error, ForecasterError):
-        _fail(str(error))
+        _fail(_typable(str(error), flags))
     reason = _disk_trouble(error)
     if reason is not None:
-        _fail(str(HomeUnwritable(_asked_home(), reason)))
+        _fail(str(HomeUnwritable(_asked("--home", os.environ.get("FORECASTER_HOME", str(DEFAULT_HOME))), reason)))
+    away = _database_trouble(error)
+    if away is not None:
+        _fail(f"the database does not answer ({away}); see that it runs and that --database is right")
     said = (str(error).splitlines() or [""])[0][:200]
     _fail(f"internal error: {type(error).__name__}: {said} ({_keep_trace()})")
 
@@ -37,12 +49,33 @@ def _disk_trouble(error: BaseException | None) -> str | None:
     return None
 
 
-def _asked_home() -> Path:
-    """The home that this command line names, for a message."""
+def _database_trouble(error: BaseException | None) -> str | None:
+    """What a database server says that cannot be reached or lets nobody in; None for anything else."""
+    while error is not None:
+        if type(error).__module__.startswith("sqlalchemy.") and type(error).__name__ == "OperationalError":
+            return str(getattr(error, "orig", error)).splitlines()[0][:160]
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _typable(line: str, flags: Mapping[str, Collection[str]]) -> str:
+    """The line with its commands as they have to be typed here: of the same run, in the same home."""
+
+    def completed(command: re.Match[str]) -> str:
+        known = flags.get(command["verb"], ())
+        more = [(flag, _asked(flag)) for flag in ("--run", "--home") if flag in known and flag not in command["rest"]]
+        told = "".join(f" {flag} {shlex.quote(value)}" for flag, value in more if value)
+        return f"`forecaster {command['verb']}{command['rest']}{told}`"
+
+    return _COMMAND.sub(completed, line)
+
+
+def _asked(flag: str, otherwise: str = "") -> str:
+    """What this command line gives an option."""
     words = sys.argv
-    named = [words[place + 1] for place, word in enumerate(words[:-1]) if word == "--home"]
-    named += [word.removeprefix("--home=") for word in words if word.startswith("--home=")]
-    return Path(named[-1] if named else os.environ.get("FORECASTER_HOME", str(DEFAULT_HOME)))
+    named = [words[place + 1] for place, word in enumerate(words[:-1]) if word == flag]
+    named += [word.removeprefix(f"{flag}=") for word in words if word.startswith(f"{flag}=")]
+    return named[-1] if named else otherwise
 
 
 def _keep_trace() -> str:

@@ -5,6 +5,7 @@ on: what has been asked since there can be news is not asked again.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -17,6 +18,7 @@ from forecaster.contract import SYMBOL
 from forecaster.errors import (
     ConfigError,
     EmptyRange,
+    FetchIncomplete,
     LeftAlone,
     NotListed,
     RateLimited,
@@ -48,6 +50,8 @@ _STATUS: dict[type[SourceError], Status] = {
     RateLimited: "deferred",
     ReplyRefused: "refused",
 }
+_PASSING = ("temporary", "deferred", "behind")
+"""What becomes well by itself."""
 _NEUTRAL = {"split": 1.0, "dividend": 0.0}  # what is left of an action that its source has taken back
 
 
@@ -67,6 +71,31 @@ class Fetched:
     first: str | None = None
     last: str | None = None
     problem: str | None = None
+    doubts: dict[str, int] = field(default_factory=dict)
+    """Rows that are not believed, by the reason, those of earlier fetches included."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it was not answered, or with nothing that can be believed."""
+        return self.status not in ("ok", "overtaken")
+
+    @property
+    def says(self) -> str:
+        """What a person has to know beyond the figures; empty where there is nothing."""
+        if self.problem is not None:
+            return self.problem
+        return f"{self.subject}: not believed, left out: {_tell(self)}; mend or ignore them" if self.doubts else ""
+
+
+def require_fetched(found: Iterable[Fetched]) -> None:
+    """Check that every subject was fetched.
+
+    Raises:
+        FetchIncomplete: Some were not.
+    """
+    failed = {one.subject: (one.status in _PASSING, one.says) for one in found if one.failed}
+    if failed:
+        raise FetchIncomplete(failed)
 
 
 @dataclass(frozen=True)
@@ -158,11 +187,14 @@ class Fetcher:
             _add_actions(connection, symbol, checked, calendar, (first, last), written)
             quarantined = history.add_rejected(connection, symbol, checked.rejected, written)
             held = coverage(connection, entry, now)
-            behind = self.bars.remote and held is not None and held.stale_since is not None
-            done = _report(symbol, "behind" if behind else "ok", held)
-            if behind:
-                done = replace(done, problem=f"{symbol}: answered, but not with {done.stale_since}")
+            done = _report(symbol, "ok", held)
             done = replace(done, inserted=inserted, revised=revised, quarantined=quarantined)
+            done = replace(done, doubts=dict(Counter(row.reason for row in checked.rejected)))
+            if held is None:
+                problem = f"{self.bars.name}: {symbol}: none of its {len(sessions)} rows can be believed: {_tell(done)}"
+                done = replace(done, status="refused", problem=f"{problem}; look at the data")
+            elif self.bars.remote and held.stale_since is not None:
+                done = replace(done, status="behind", problem=f"{symbol}: answered, but not with {done.stale_since}")
             _log(connection, self.bars.name, done, now)
         return done
 
@@ -221,7 +253,11 @@ def _require_same(entry: Instrument, known: Instrument | None) -> None:
     for what in ("currency", "venue"):
         if known is not None and getattr(entry, what) != getattr(known, what):
             change = f"{what} was {getattr(known, what)} and is {getattr(entry, what)} now"
-            raise ReplyRefused(entry.source, entry.symbol, f"{change}; nothing was stored")
+            raise ReplyRefused(
+                entry.source,
+                entry.symbol,
+                f"{change}; nothing was stored; name it as it was, or begin anew with another --home",
+            )
 
 
 def _bar_rows(checked: Checked, calendar: Calendar) -> list[Row]:
@@ -272,6 +308,11 @@ def _report(subject: str, status: Status, stored: Coverage | None) -> Fetched:
         first=str(stored.dates[0]),
         last=str(stored.dates[-1]),
     )
+
+
+def _tell(done: Fetched) -> str:
+    """What is not believed, by the reason."""
+    return ", ".join(f"{reason} ({rows})" for reason, rows in done.doubts.items())
 
 
 def _log(connection: Connection, source: str, done: Fetched, now: datetime, asked: bool = True) -> None:

@@ -1,6 +1,7 @@
 """The home directory: everything a user's runs leave behind, in one place."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,10 +67,12 @@ class Home:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"\0" * 65536)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise HomeUnwritable(self.root, "a file is in its place") from error
         except OSError as error:
             raise HomeUnwritable(self.root, error.strerror or str(error)) from error
         finally:
-            if os.access(self.root, os.W_OK):
+            with suppress(OSError):
                 probe.unlink(missing_ok=True)
 
     def open_store(self) -> Engine:

@@ -11,19 +11,18 @@ from sqlalchemy import Engine
 
 from forecaster.calibration import State
 from forecaster.contract import LEVELS, Floats, Target
-from forecaster.errors import ConfigError, Delisted, UnknownSymbol
+from forecaster.errors import ConfigError, Delisted, NoHistory, UnknownSymbol
 from forecaster.features import subjects
 from forecaster.outlook import Outlook
 from forecaster.runtime import Runtime
 from forecaster.sessions import Calendar
 from forecaster.store.artifacts import load_artifact
-from forecaster.store.calendars import keep_calendar
 from forecaster.store.calibrations import state_at
 from forecaster.store.champions import Champion, require_champion
-from forecaster.store.history import find_instrument, read_facts
+from forecaster.store.history import all_instruments, read_facts
 from forecaster.store.ledger import Entry, IssueKind, add_entries, issued
 from forecaster.store.visits import Visit, is_delisted, last_heard, last_visit
-from pipelines.venue import Reads, calendar_of
+from pipelines.venue import Reads, kept_calendar
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +42,8 @@ class Issued:
     """[H, Q] in the symbol's currency, or the series' unit."""
     raw_quantiles: list[list[float]]
     """[H, Q] before calibration, as the graph gave them."""
+    walk_quantiles: list[list[float]] | None
+    """[H, Q] the random walk's from the same context; None where the promotion is from before it named one."""
     calibration: str | None
     """Digest of the state that moved them."""
     issued_at: str
@@ -67,7 +68,8 @@ def issue(engine: Engine, config: Reads, symbol: str, now: datetime) -> Issued:
     where it is made before the first session it is about has closed; later it is a backfill.
 
     Raises:
-        UnknownSymbol: The store has never heard of it, or the run is about another symbol.
+        UnknownSymbol: The run is about another symbol.
+        NoHistory: Nothing is stored of it.
         NoChampion: Nothing has been promoted.
         Delisted: Its source has not known it for several sessions.
         MissingSessions: The context has a hole.
@@ -92,8 +94,7 @@ def issue_as_of(
     if runtime.manifest.features != config.features.digest:
         raise ConfigError("[features] modules", "they changed since the champion was trained; train and promote again")
     facts = read_facts(engine, known_by, {symbol, *subjects(window.features, config.features.table, target.symbols)})
-    calendar = calendar_of(facts, config, symbol)
-    keep_calendar(engine, calendar)  # for the service, which knows sessions from the store alone
+    calendar = kept_calendar(engine, facts, config, symbol)  # the service, too, reads what this keeps
     seen = last_heard(engine, symbol, known_by)
     outlook = Outlook.of(facts, calendar, runtime, symbol, config.features.table, seen)
     state = state_at(engine, target, symbol, champion, outlook.sessions, known_by)
@@ -106,10 +107,10 @@ def issue_as_of(
 
 
 def _require_listed(engine: Engine, target: Target, symbol: str) -> None:
-    if target.kind == "return":
-        find_instrument(engine, symbol)
     if symbol not in target.symbols:
         raise UnknownSymbol(symbol, target.symbols)
+    if target.kind == "return" and symbol not in all_instruments(engine):
+        raise NoHistory(symbol)
     gone = is_delisted(engine, symbol)
     if gone is not None:
         raise Delisted(symbol, str(gone.stale_since))
@@ -162,6 +163,7 @@ def _issued(target: Target, entries: list[Entry], fresh: bool, visit: Visit | No
         levels=list(LEVELS),
         return_quantiles=[entry.stated for entry in entries],
         raw_quantiles=[entry.quantiles for entry in entries],
+        walk_quantiles=None if first.walk is None else [entry.walk for entry in entries if entry.walk is not None],
         calibration=first.calibration,
         price_quantiles=prices.tolist(),
         issued_at=first.issued_at.isoformat(),

@@ -9,6 +9,7 @@ A leaf that stands in two trees is trained once: its key says so.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import cached_property
 
 from forecaster.artifact import code_digest
 from forecaster.families import AnyFamily
@@ -74,7 +75,7 @@ class Job:
         """
         return self.node.key(data, code_digest())
 
-    @property
+    @cached_property
     def node(self) -> Node:
         """It in plain values."""
         return Node(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forecaster.scores import expected, mase
+from forecaster.scores import mase
 from forecaster.significance import Skill, ic
 from pipelines.scoring import Scored, Stage
 
@@ -109,7 +109,7 @@ class Verdict:
 def row_of(walked: "Walked", stage: Stage, scored: Scored, verdict: Verdict) -> Row:
     """A model's line."""
     scores, before, manifest = scored.scores, scored.raw, walked.last.artifact.manifest
-    information = ic(expected(scored.quantiles[:, 0]), stage.outcomes[:, 0], stage.sessions, 1)
+    information = ic(scored.expected, stage.outcomes[:, 0], stage.sessions, 1)
     coverage, raw = ({share: float(np.mean(hits)) for share, hits in of.hits.items()} for of in (scores, before))
     return Row(
         name=walked.name,
@@ -122,7 +122,7 @@ def row_of(walked: "Walked", stage: Stage, scored: Scored, verdict: Verdict) -> 
         skill_se=verdict.skill.error,
         dm_p=verdict.skill.p,
         dm_p_holm=verdict.corrected,
-        pinball=float(scores.pinball.mean()),
+        pinball=scores.pinball,
         tail_1=float(scores.tails[0.01].mean()),
         tail_5=float(scores.tails[0.05].mean()),
         mae=float(scores.absolute_error.mean()),

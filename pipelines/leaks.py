@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from forecaster.contract import Dates
-from forecaster.errors import NoHistory
 from forecaster.facts import Facts
 from forecaster.features import Feature, column, compute, parse, subjects
 from forecaster.leaks import Dated, Leak, Search, View, find_leaks, sessions_of, spread_origins
@@ -21,6 +20,7 @@ from forecaster.sessions import Calendar
 from forecaster.store.history import read_facts
 from forecaster.windows import Windows
 from pipelines.config import RunConfig
+from pipelines.snapshot import require_history
 from pipelines.venue import calendar_of
 from pipelines.workspace import Workspace
 
@@ -93,9 +93,7 @@ def check_leaks(workspace: Workspace, count: int) -> Verdict:
     config = workspace.config
     wanted = (*config.data.symbols, *config.data.series)
     facts = read_facts(workspace.engine, workspace.now, wanted, workspace.recorded_only)
-    for subject in wanted:
-        if not len(facts.about(subject)):
-            raise NoHistory(subject, workspace.recorded_only)
+    require_history(workspace.engine, facts, wanted, workspace.recorded_only)
     return search(config, facts, count)
 
 
@@ -103,13 +101,24 @@ def search(config: RunConfig, facts: Facts, count: int) -> Verdict:
     """Look for leaks at `count` origins, shared out among the symbols, in what the run makes of these facts."""
     parts, shown = [], []
     for symbol in config.target.symbols:
-        calendar = calendar_of(facts, config, symbol)
+        own = _readable(config, facts, symbol)
+        calendar = calendar_of(own, config, symbol)
         share = max(4, count // len(config.target.symbols))
-        origins = spread_origins(_sessions(config, facts, symbol, calendar), share, config.training.seed)
+        origins = spread_origins(_sessions(config, own, symbol, calendar), share, config.training.seed)
         views = views_of(config, calendar, symbol)
-        parts.append(find_leaks(views, facts, symbol, calendar, origins, config.training.seed))
+        parts.append(find_leaks(views, own, symbol, calendar, origins, config.training.seed))
         shown += [str(origins[0]), str(origins[-1])]
     return Verdict(Search.joined(parts), len(views) * len(parts), min(shown), max(shown))
+
+
+def _readable(config: RunConfig, facts: Facts, symbol: str) -> Facts:
+    """What a symbol's windows can be made of; whatever is done to the rest, they do not see it.
+
+    A series goes on to the session that was settled when anything was last heard: it sees all.
+    """
+    if config.target.kind == "level":
+        return facts
+    return facts.among({symbol, *subjects(config.window.features, config.features.table, config.target.symbols)})
 
 
 def _sessions(config: RunConfig, facts: Facts, symbol: str, calendar: Calendar) -> Dates:

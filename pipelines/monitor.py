@@ -13,7 +13,7 @@ from forecaster import drift
 from forecaster.artifact import Manifest
 from forecaster.contract import Dates, Floats
 from forecaster.drift import Reference
-from forecaster.errors import ConfigError
+from forecaster.errors import ConfigError, NoHistory
 from forecaster.features import parse, subjects
 from forecaster.store import history
 from forecaster.store.alarms import Alarm, AlarmKind, add_alarms, alarms
@@ -203,7 +203,10 @@ def _coverage(scored: Sequence[Outcome]) -> list[Watch]:
 
 def _age(engine: Engine, symbol: str, session: date, at: datetime, before: Sequence[Alarm]) -> Watch:
     """Whether a symbol's bars have kept up; one alarm for one gap."""
-    venue = history.find_instrument(engine, symbol).venue
+    known = history.all_instruments(engine)
+    if symbol not in known:
+        raise NoHistory(symbol)
+    venue = known[symbol].venue
     with reading(engine).connect() as connection:
         dates = [day for day in history.dates(connection, history.bars_of(symbol)) if day <= session]
     if not dates:

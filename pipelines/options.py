@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from pipelines.workspace import Workspace
 
 HomeOption = Annotated[
-    Path, typer.Option("--home", envvar="FORECASTER_HOME", help="Where everything is kept.", show_default=True)
+    Path,
+    typer.Option(
+        "--home", envvar="FORECASTER_HOME", help="Where everything is kept.", show_default=True, readable=False
+    ),
 ]
 RunOption = Annotated[
     Path | None,

@@ -4,16 +4,18 @@ Apart from the models, whose configurations wake torch, and the sources, which w
 reads the store, such as issuing, starts in a fraction of the time.
 """
 
+import re
 import tomllib
-from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from forecaster.contract import Frozen, Target, WindowSpec
 from forecaster.errors import ConfigError
+from forecaster.spelling import guess
+from pipelines.complaint import first_problem
 from pipelines.plugins import FeaturesConfig
 
 
@@ -52,45 +54,25 @@ def load_toml(path: Path) -> dict[str, Any]:
         ConfigError: It is missing, or no TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        there = [one.name for one in sorted(path.parent.glob("*.toml"))]
+        near = guess(path.name, there) or (f"; there are {', '.join(there[:5])}" if there else "")
+        raise ConfigError(
+            path, f"there is no such run file{near or '; start from examples/one_symbol.toml'}"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(path, f"cannot be read ({error.__class__.__name__})") from error
+        kind = "is a folder, not a run file" if path.is_dir() else f"cannot be read ({error.__class__.__name__})"
+        raise ConfigError(path, f"{kind}; name a TOML file in UTF-8") from error
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(path, f"is not valid TOML: {error}") from error
+        raise ConfigError(path, _toml_problem(str(error), text)) from error
 
 
-def first_problem(error: ValidationError, model: type[BaseModel], *table: str) -> str:
-    """What is wrong with a file's tables, in one line.
-
-    Arguments:
-        model: What was validated.
-        table: Where it stands in the file.
-    """
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in (*table, *first["loc"]))
-    if first["type"] == "extra_forbidden":
-        return f"unknown key {where!r}; allowed here: {', '.join(_allowed(model, first['loc'][:-1]))}"
-    if first["type"] == "union_tag_invalid":
-        kind = first["ctx"]["discriminator"].strip("'")
-        return f"{where}: unknown {kind} {first['ctx']['tag']!r}; allowed: {first['ctx']['expected_tags']}"
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
-
-
-def _allowed(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
-    """Keys of the model at a pydantic error location such as ("models", 3, "lstm") or ("data", "bars", "files")."""
-    models = [model]
-    for part in location:
-        fields = [model.model_fields[str(part)] for model in models if part in model.model_fields]
-        if fields:
-            models = _models(fields[0].annotation)
-        elif isinstance(part, str):  # the tag of one member of a union
-            models = [model for model in models if part in {field.default for field in model.model_fields.values()}]
-    return sorted({name for model in models for name in model.model_fields})
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    """Every model that an annotation speaks of."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in get_args(annotation) for model in _models(part)]
+def _toml_problem(said: str, text: str) -> str:
+    """What the parser said, with the line that it stopped at."""
+    place = re.search(r"at line (\d+)", said)
+    line = text.splitlines()[int(place[1]) - 1].strip() if place else ""
+    shown = f"; mend that line: {line[:80]}" if line else ""
+    return f"is not valid TOML: {said}{shown} (text stands in quotes, a date in none, [[models]] in double brackets)"

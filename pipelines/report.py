@@ -10,8 +10,6 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from forecaster.contract import Floats
-from forecaster.runtime import Runtime
 from forecaster.windows import Windows
 from pipelines import figures
 from pipelines.compare import Comparison
@@ -19,7 +17,6 @@ from pipelines.config import RunConfig
 from pipelines.issue import Issued
 from pipelines.promote import Promoted
 from pipelines.snapshot import Snapshot
-from pipelines.train import Trained
 
 _PAST = 31  # closes or values shown before the fan
 
@@ -33,8 +30,6 @@ class Story:
     universe: tuple[Windows, ...]
     comparison: Comparison
     promoted: Promoted
-    baseline: Trained
-    """The random walk, to be drawn beside the champion."""
     issued: list[Issued]
     """A forecast a symbol; the first is drawn."""
 
@@ -63,15 +58,14 @@ def write(story: Story, drawn: Mapping[str, Figure], folder: Path) -> Path:
 
 def _fan(story: Story) -> Figure:
     windows, issued = story.universe[0], story.issued[0]
-    last = int(np.searchsorted(windows.sessions, np.datetime64(issued.origin)))
-    shown = slice(max(0, last + 1 - _PAST), last + 1)
-    walk: Floats = Runtime(story.baseline.artifact).quantiles(windows.contexts(np.array([last])))[0]
+    seen = int(np.searchsorted(windows.sessions, np.datetime64(issued.origin), side="right"))
+    shown = slice(max(0, seen - _PAST), seen)
     return figures.fan_chart(
         issued.symbol,
         f"champion: {story.promoted.name}",
         (windows.sessions[shown], windows.close[shown]),
         issued.sessions,
         np.array(issued.price_quantiles),
-        story.config.target.outcome(issued.origin_close, walk),
+        story.config.target.outcome(issued.origin_close, np.array(issued.walk_quantiles)),
         story.config.target.kind,
     )

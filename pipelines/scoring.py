@@ -11,14 +11,17 @@ from typing import Self
 import numpy as np
 
 from forecaster.artifact import Artifact
-from forecaster.calibration import State, calibrate
+from forecaster.calibration import calibrate_together
 from forecaster.contract import Dates, Floats, Kind
 from forecaster.densities import log_density
 from forecaster.diagnostics.pit import Pit, pit
 from forecaster.runtime import Runtime
-from forecaster.scores import PERCENT, Scores, perplexity, scale
+from forecaster.scores import PERCENT, Scores, expected, perplexity, scale
 from forecaster.significance import Skill, skill
 from forecaster.windows import Sample, Spans
+
+_TOGETHER = 16
+"""Symbols that are calibrated in one pass: bounds its memory."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,9 @@ class Scored(Daily):
     raw: Scores
     """Of the quantiles as the graph gave them."""
     quantiles: Floats
-    """[N, H, Q] calibrated."""
+    """[n, H, Q] calibrated, of the first symbol: those of all are as much as all data that they were made from."""
+    expected: Floats
+    """[N] mean one session ahead."""
     perplexity: float
     pit: Pit
     still: bool
@@ -118,16 +123,15 @@ class Stage:
             refits: Of one recipe, an artifact a fold.
         """
         runtimes = [Runtime(artifact) for artifact in refits]
-        raws, calibrated, parameters = [], [], []
-        for number, samples in enumerate(self.symbols):
+        raws, parameters = [], []
+        for samples in self.symbols:
             answers = [
                 runtime.distributions(sample.windows.contexts(sample.origins))
                 for runtime, sample in zip(runtimes, samples, strict=False)
             ]
             raws.append(np.concatenate([quantiles for quantiles, _ in answers]))
             parameters += [found for _, found in answers if found is not None]
-            calibrated.append(self._calibrate(number, runtimes[0], raws[-1]))
-        raw, quantiles = np.concatenate(raws), np.concatenate(calibrated)
+        raw, quantiles = np.concatenate(raws), np.concatenate(self._calibrate(runtimes[0], raws))
         density = refits[-1].manifest.density
         logs = log_density(density, np.concatenate(parameters), self.outcomes) if parameters else None
         scores = Scores.of(quantiles, self.outcomes, logs, self.unit)
@@ -137,22 +141,35 @@ class Stage:
             daily,
             scores,
             Scores.of(raw, self.outcomes, logs, self.unit),
-            quantiles,
+            quantiles[: self.counts[0]].copy(),
+            expected(quantiles[:, 0]),
             perplexity(quantiles, self.outcomes, self.edges),
             pit(quantiles, self.outcomes),
             is_still(raw),
         )
 
-    def _calibrate(self, symbol: int, first: Runtime, raw: Floats) -> Floats:
+    def _calibrate(self, first: Runtime, raws: Sequence[Floats]) -> Sequence[Floats]:
+        """[N, H, Q] of each symbol, calibrated by its own earlier origins; symbols of the same rows together."""
         if not self.before:
-            return raw
-        samples, early = self.symbols[symbol], self.before[symbol].origins
-        windows = samples[0].windows
-        raw = np.concatenate((first.quantiles(windows.contexts(early)), raw))
-        rows = np.concatenate((early, *(sample.origins for sample in samples)))
-        start = State.start(raw.shape[1])
-        quantiles, _ = calibrate(rows, raw, windows.targets[rows], start)
-        return quantiles[-self.counts[symbol] :]
+            return raws
+        alike: dict[bytes, list[int]] = {}
+        rows = [
+            np.concatenate([sample.origins for sample in (early, *samples)])
+            for early, samples in zip(self.before, self.symbols, strict=True)
+        ]
+        for number, own in enumerate(rows):
+            alike.setdefault(own.tobytes(), []).append(number)
+        calibrated = list(raws)
+        for same in alike.values():
+            for some in (same[at : at + _TOGETHER] for at in range(0, len(same), _TOGETHER)):
+                before = [self.before[number] for number in some]
+                early = [first.quantiles(sample.windows.contexts(sample.origins)) for sample in before]
+                whole = [np.concatenate((known, raws[number])) for known, number in zip(early, some, strict=True)]
+                outcomes = [sample.windows.targets[rows[number]] for sample, number in zip(before, some, strict=True)]
+                found = calibrate_together(rows[some[0]], np.stack(whole, axis=2), np.stack(outcomes, axis=2))
+                for place, number in enumerate(some):
+                    calibrated[number] = found[-len(raws[number]) :, :, place]
+        return calibrated
 
     def daily(self, scores: Floats) -> tuple[Dates, Floats]:
         """Mean over the symbols of each session: [N, H] -> [D], [D, H], by date."""
@@ -169,6 +186,8 @@ class Asked:
     name: str
     stage: Stage
     refits: tuple[Artifact, ...]
+    brief: bool = False
+    """Whether only its skill is wanted."""
 
 
 def score(asked: Asked) -> Scored:
@@ -180,3 +199,8 @@ def score_daily(asked: Asked) -> Daily:
     """Score one model, of which only the skill is wanted."""
     found = score(asked)
     return Daily(found.days, found.daily)
+
+
+def score_as_asked(asked: Asked) -> Daily:
+    """Score one model, in full or in brief."""
+    return score_daily(asked) if asked.brief else score(asked)

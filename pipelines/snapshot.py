@@ -14,7 +14,7 @@ from forecaster.errors import ConfigError, DataStale, Delisted, NoHistory
 from forecaster.facts import Facts
 from forecaster.snapshot import path_of, read_snapshot, write_snapshot
 from forecaster.store import visits
-from forecaster.store.history import count_assumed, find_instrument, read_facts
+from forecaster.store.history import all_instruments, count_assumed, read_facts
 from forecaster.windows import Windows, windows_from
 from pipelines.config import DataConfig
 from pipelines.venue import Reads, calendar_of
@@ -47,13 +47,23 @@ def snapshot(engine: Engine, data: DataConfig, folder: Path, as_of: datetime, re
     wanted = (*data.symbols, *data.series)
     require_delivered(engine, wanted)
     facts = read_facts(engine, as_of, wanted, recorded_only)
-    for subject in wanted:
-        if not len(facts.about(subject)):
-            raise NoHistory(subject, recorded_only)
+    require_history(engine, facts, wanted, recorded_only)
     digest = write_snapshot(facts, folder)
     assumed = 0.0 if recorded_only else count_assumed(engine, as_of, wanted) / len(facts)
     span = str(facts.date.min()), str(facts.date.max())
     return Snapshot(digest, str(path_of(folder, digest)), len(facts), *span, round(assumed, 6))
+
+
+def require_history(engine: Engine, facts: Facts, subjects: Iterable[str], recorded_only: bool) -> None:
+    """Check that there are rows of every subject.
+
+    Raises:
+        NoHistory: There are none of one; why, if its source was asked and gave none.
+    """
+    for subject in subjects:
+        if not len(facts.about(subject)):
+            last = visits.last_visit(engine, subject)
+            raise NoHistory(subject, recorded_only, None if last is None else last.problem)
 
 
 def require_delivered(engine: Engine, subjects: Iterable[str]) -> None:
@@ -77,15 +87,16 @@ def require_venue(engine: Engine, target: Target, now: datetime) -> None:
 
     Raises:
         ConfigError: It does not: bars would be dated and settled by the wrong clock.
-        UnknownSymbol: The store has never heard of the target.
     """
     if target.kind == "level":  # a series is published, not traded
         return
-    span = now.date() - timedelta(days=800), now.date()
+    span, known = (now.date() - timedelta(days=800), now.date()), all_instruments(engine)
     for symbol in target.symbols:
-        traded = find_instrument(engine, symbol).venue
-        if traded == target.venue:
+        if (
+            symbol not in known or known[symbol].venue == target.venue
+        ):  # one that was never fetched has no history either
             continue
+        traded = known[symbol].venue
         ours, theirs = (trading_calendar(venue, *span) for venue in (target.venue, traded))
         if not np.array_equal(ours.closes, theirs.closes):
             problem = f"{symbol} trades at {traded}, whose sessions are not those of {target.venue}"

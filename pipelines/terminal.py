@@ -208,6 +208,15 @@ def challenges(past: Sequence["Challenge"]) -> Table:
     return table
 
 
+def checks(asked: Sequence[Mapping[str, Any]]) -> Table:
+    """What the gate asked, and why it was content or not."""
+    table = _table("The gate asked", ("question", "passed", "figures"))
+    table.columns[-1].justify = "left"
+    for one in asked:
+        table.add_row(one["question"], "yes" if one["passed"] else "no", one["figures"])
+    return table
+
+
 def rows(title: str, records: Sequence[Mapping[str, Any]]) -> Table:
     """Records with the same keys, one line each."""
     table = _table(title, list(records[0]))

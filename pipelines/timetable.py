@@ -49,6 +49,12 @@ class Timetable:
         session: date | None = self.calendar.sessions[due[-1]].item() if len(due) else None
         return session
 
+    def next(self, now: datetime) -> datetime:
+        """When the next session is due."""
+        return self.due_at(
+            self.calendar.sessions[self.calendar.cutoffs > np.datetime64(naive(now - self.delay))][0].item()
+        )
+
     def at(self, moment: datetime) -> date:
         """The newest session that was due at a moment; its day where that lies before all sessions."""
         return self.latest(moment) or moment.date()

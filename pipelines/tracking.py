@@ -29,7 +29,7 @@ import onnx
 import onnxruntime
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, Metric, Param
+from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
@@ -117,14 +117,12 @@ class Notebook:
         """
         manifest = artifact.manifest
         said = {"family": manifest.family, "snapshot": manifest.snapshot, "digest": artifact.digest, **tags}
-        for name, value in said.items():
-            self._client.set_tag(run_id, name, value)
         params = {f"{part}.{key}": value for part, block in manifest.config.items() for key, value in block.items()}
         params |= {"context": manifest.window.context, "burn_in": manifest.window.burn_in, "code": manifest.code}
         points = [(name, value, step) for step, row in enumerate(history) for name, value in row.items()]
         points += [("parameters", manifest.parameters, 0), ("epochs", manifest.epochs, 0)]
         metrics = [Metric(name, value, now_ms, step) for name, value, step in points]
-        self._log(run_id, metrics, [Param(key, str(value)[:_LONGEST]) for key, value in params.items()])
+        self._log(run_id, metrics, [Param(key, str(value)[:_LONGEST]) for key, value in params.items()], said)
         # MLflow keeps 36 characters of a digest; the tag `snapshot` has it whole.
         data = Dataset(manifest.target.key, manifest.snapshot[:36], "snapshot", manifest.snapshot)
         self._client.log_inputs(run_id, [DatasetInput(data)])
@@ -159,8 +157,7 @@ class Notebook:
         children = {entry.name: self.open(f"{key} {entry.name}", entry.name, run_id) for entry in entries}
         if self._client.get_run(run_id).info.status == "FINISHED":
             return run_id, children
-        for name, value in {"comparison": key, **tags}.items():
-            self._client.set_tag(run_id, name, value)
+        self._log(run_id, [], [], {"comparison": key, **tags})
         for entry in entries:
             self._log_entry(children[entry.name], {**entry.tags, **tags}, entry.metrics, now_ms)
             for seed, metrics in entry.seeds.items():
@@ -173,17 +170,14 @@ class Notebook:
         return run_id, children
 
     def _log_entry(self, run_id: str, tags: Mapping[str, str], metrics: Mapping[str, float], now_ms: int) -> None:
-        for name, value in tags.items():
-            self._client.set_tag(run_id, name, value)
-        self._log(run_id, [Metric(name, value, now_ms, 0) for name, value in metrics.items()], [])
+        self._log(run_id, [Metric(name, value, now_ms, 0) for name, value in metrics.items()], [], tags)
         self._client.set_terminated(run_id)
 
     def log_decision(self, key: str, decision: Mapping[str, Any]) -> None:
         """What the gate said of a model of a comparison, into the comparison's run."""
         run_id = self.open(key, "comparison")
         said = {"gate": "passed" if decision["passed"] else "refused", "gate_reason": decision["reason"]}
-        for name, value in said.items():
-            self._client.set_tag(run_id, name, value[:_LONGEST])
+        self._log(run_id, [], [], {name: value[:_LONGEST] for name, value in said.items()})
         self._client.log_dict(run_id, dict(decision), f"gate/{decision['candidate']}.json")
 
     def log_trial(
@@ -194,12 +188,10 @@ class Notebook:
         Arguments:
             skills: On the validation years, seed by seed.
         """
-        for name, value in tags.items():
-            self._client.set_tag(run_id, name, value)
         metrics = [Metric("seed_skill", skill, now_ms, seed) for seed, skill in enumerate(skills)]
         if skills:
             metrics.append(Metric("validation_skill", float(np.mean(skills)), now_ms, 0))
-        self._log(run_id, metrics, [Param(name, value[:_LONGEST]) for name, value in values.items()])
+        self._log(run_id, metrics, [Param(name, value[:_LONGEST]) for name, value in values.items()], tags)
         self._client.set_terminated(run_id)
 
     def log_course(self, run_id: str, name: str, points: Mapping[int, float], now_ms: int) -> None:
@@ -289,9 +281,14 @@ class Notebook:
         with _away():
             self._client.set_registered_model_tag(target, "reason", reason[:_LONGEST])
 
-    def _log(self, run_id: str, metrics: list[Metric], params: list[Param]) -> None:
+    def _log(
+        self, run_id: str, metrics: list[Metric], params: list[Param], tags: Mapping[str, str] | None = None
+    ) -> None:
+        """In as few calls as can be: each is a transaction."""
+        named = [RunTag(name, value) for name, value in (tags or {}).items()]
         for start in range(0, max(len(metrics), 1), 1000):  # the server's limit for one call
-            self._client.log_batch(run_id, metrics[start : start + 1000], () if start else params, synchronous=True)
+            part = metrics[start : start + 1000]
+            self._client.log_batch(run_id, part, () if start else params, () if start else named, synchronous=True)
 
     def _log_figures(self, run_id: str, figures: Mapping[str, Figure]) -> None:
         for name, figure in figures.items():

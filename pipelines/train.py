@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 
 from safetensors.numpy import load
 from sqlalchemy import Connection, Engine
@@ -110,6 +111,8 @@ class Bench:
     checkpoints: Path
     """Where unfinished fits are kept."""
     workers: Workers = field(default_factory=ALONE.call)
+    pen: Lock = field(default_factory=Lock, compare=False)
+    """Held by the thread that writes into the notebook: what draws figures and logs models has its own globals."""
 
     @property
     def spec(self) -> Spec:
@@ -278,7 +281,8 @@ def _order(bench: Bench, job: Job, progress_bar: bool) -> Order:
 
 def _record(bench: Bench, job: Job, made: Made, above: Job | None) -> None:
     """Keep what was made, in the notebook and in the store."""
-    run_id = _note(bench, job, made, above)
+    with bench.pen:
+        run_id = _note(bench, job, made, above)
     statement = Statement.of(job.node, bench.snapshot, bench.config).record()
     run = Run(bench.key(job), made.artifact.digest, run_id, made.seconds, statement)
 

@@ -1,5 +1,6 @@
 """Commands of jobs: what runs by itself, what runs now, what ran. They stand in `forecaster` beside the main job's."""
 
+import logging
 import os
 import signal
 import sys
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from pipelines.workspace import Workspace
 
 app = typer.Typer()
+_NONE = "no runs yet; `forecaster work` sees to every session, `forecaster catch-up` to the newest"
 ALIVE = Path(gettempdir()) / "worker.alive"
 """Touched while a worker lives, for whoever restarts containers."""
 LeaseOption = Annotated[
@@ -85,6 +87,7 @@ def work(
         if metrics_port is not None:
             stack.enter_context(metrics.serve(metrics_port, metrics_host))
         worker = stack.enter_context(working(workspace, clock, lease, metrics))
+        worker.begin()
         while not stop.is_set():
             if worker.look(catch_up, workspace.now):
                 ALIVE.touch()
@@ -106,13 +109,16 @@ def catch_up(
     tracking: TrackingOption = None,
 ) -> None:
     """See to the sessions that are due, now, and to the retraining that they ask for; what cron calls."""
+    from forecaster import logs
     from pipelines.work.worker import working
 
     terminal = open_terminal(as_json)
+    logs.start(os.environ, sys.stderr, logging.WARNING)
     workspace = open_workspace(home, run, database, tracking, crew=crew_of(workers, engine, address))
     with working(workspace, clock, lease) as worker:
         done = worker.wait(worker.fire(policy, workspace.now))
-    _tell(terminal, done)
+        nothing = f"nothing is due before {worker.next_due}; `forecaster jobs` has what ran"
+    _tell(terminal, done, nothing)
 
 
 @app.command()
@@ -132,18 +138,22 @@ def retrain(
     database: DatabaseOption = None,
     tracking: TrackingOption = None,
 ) -> None:
-    """Retrain for a session, once: snapshot, train, compare, gate, promote. Asked again, say what came of it."""
+    """Retrain for a session, once: snapshot, train, compare, gate, promote.
+
+    Asked again, say what came of it; what failed is tried once more.
+    """
+    from forecaster import logs
     from pipelines.work.retraining import Why
-    from pipelines.work.runs import Name
     from pipelines.work.worker import working
 
     if refresh and model is not None:
         raise typer.BadParameter("a model's name and --refresh are two different things")
     terminal = open_terminal(as_json)
+    logs.start(os.environ, sys.stderr, logging.WARNING)
     workspace = open_workspace(home, run, database, tracking, crew=crew_of(workers, engine, address))
     reason = Why("refresh" if refresh else "challenge", "asked for by command", model)
     with working(workspace, clock, lease) as worker:
-        name = Name("retrain", workspace.config.target.key, _day(workspace, session), model or "")
+        name = worker.flows.attempt(_day(workspace, session), model)
         worker.flows.ask_retraining(name, reason)
         done = worker.wait([name])
     _tell(terminal, done)
@@ -201,15 +211,15 @@ def _day(workspace: "Workspace", session: datetime | None) -> date:
     return asked
 
 
-def _tell(terminal: "Terminal", done: "list[Run]") -> None:
+def _tell(terminal: "Terminal", done: "list[Run]", nothing: str = "") -> None:
     """Show what came of runs; what failed or has to wait is a failure of the command too."""
-    _show(terminal, done)
+    _show(terminal, done, nothing)
     wrong = next((run for run in done if run.state in ("failed", "deferred")), None)
     if wrong is not None:
         raise JobFailed(f"{wrong.name}: {wrong.says}; `forecaster jobs` has all of them")
 
 
-def _show(terminal: "Terminal", runs: "list[Run]") -> None:
+def _show(terminal: "Terminal", runs: "list[Run]", nothing: str = _NONE) -> None:
     from pipelines import terminal as show
 
-    terminal.result({"runs": [run.record() for run in runs]}, show.jobs(runs) if runs else "no runs")
+    terminal.result({"runs": [run.record() for run in runs]}, show.jobs(runs) if runs else nothing)

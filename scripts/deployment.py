@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-BLOCK = re.compile(r"<!-- deploy -->\n```\n(.*?)```\n<!-- end of deploy -->", re.DOTALL)
+BLOCK = re.compile(r"<!-- deploy -->\n```sh\n(.*?)```\n<!-- end of deploy -->", re.DOTALL)
 KEPT = re.compile(r"PIP_\w+|SSL_\w+|REQUESTS_\w+|\w+_proxy|\w+_PROXY|LANG|LC_\w+|TMPDIR")
 PORT = 8000
 LAST = "\necho; echo running:; jobs -r\n"

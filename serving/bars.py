@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from forecaster.contract import Floats
 from forecaster.errors import UnknownSymbol
 from forecaster.facts import ACTIONS, BAR_FIELDS, Facts, action_subject
-from forecaster.store.history import all_instruments, read_facts
+from forecaster.store.history import NO_CURRENCY, all_instruments, read_facts
 from serving.schemas.bars import Bar, Bars
 
 _SPLIT = ACTIONS[1]
@@ -31,10 +31,10 @@ def newest_bars(store: Engine, symbol: str, limit: int, now: datetime) -> Bars:
     rows = _newest(facts.about(symbol))
     if symbol not in instruments and not len(rows):
         raise UnknownSymbol(symbol, instruments)
-    currency = instruments[symbol].currency if symbol in instruments else None
+    currency = instruments[symbol].currency if symbol in instruments else NO_CURRENCY
     shares = _shares(rows, _newest(facts.about(action_subject(symbol, _SPLIT))))
     bars = [_bar(rows, place, shares[place]) for place in range(max(0, len(rows) - limit), len(rows))]
-    return Bars(symbol=symbol, currency=currency, bars=bars)
+    return Bars(symbol=symbol, currency=None if currency == NO_CURRENCY else currency, bars=bars)
 
 
 def _newest(rows: Facts) -> Facts:

@@ -54,7 +54,7 @@ def open_database(url: str) -> Engine:
         parsed = make_url(url)
         if "@" not in (parsed.host or ""):  # else it is the end of a password, and drivers name the host in complaints
             return _open(parsed)
-    except (ArgumentError, ImportError, ValueError):
+    except (ConfigError, ArgumentError, ImportError, ValueError):
         pass
     raise ConfigError("FORECASTER_DATABASE_URL", _NO_URL)
 

@@ -27,7 +27,9 @@ log = logging.getLogger(__name__)
 _CLOSING_SECONDS = 2
 _QUICK = 0.001
 _TRIES = 5
-_ADVICE = "start the database, or point FORECASTER_HOME or FORECASTER_DATABASE_URL to one that exists"
+_ADVICE = (
+    "start the database, make one by `forecaster demo`, or point FORECASTER_HOME or FORECASTER_DATABASE_URL to one"
+)
 
 
 @dataclass(frozen=True)

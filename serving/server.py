@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import errno
 import gc
 import ipaddress
 import logging
@@ -37,7 +38,8 @@ def serve(settings: Settings, host: str, port: int, anyone: bool = False) -> Non
         anyone: Let other machines in though no key is required.
 
     Raises:
-        ConfigError: Other machines would be let in without a key, and nobody said that they may.
+        ConfigError: Other machines would be let in without a key, and nobody said that they may; or somebody else
+            listens there already.
     """
     if not (settings.require_key or anyone or _is_loopback(host)):
         raise ConfigError(
@@ -45,8 +47,30 @@ def serve(settings: Settings, host: str, port: int, anyone: bool = False) -> Non
             f"on {host} other machines are answered without a key: set FORECASTER_REQUIRE_KEY=true and make keys "
             "with `forecaster key create`, or say --open if that is meant",
         )
+    _require_free(host, port)
+    if settings.database_url is None and not (settings.home / "forecaster.db").exists():
+        log.warning("no store in %s yet: `forecaster demo` makes one, and this service will find it", settings.home)
     with suppress(KeyboardInterrupt):  # raised again by uvicorn after it has stopped in order
         Server(create_app(settings), host, port).run()
+
+
+def _require_free(host: str, port: int) -> None:
+    """Check that the address can be listened on, before anything is opened."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            other = port + 1 if port < 65535 else port - 1
+            problem = f"{port} is taken on {host}: stop what listens there, or type `forecaster serve --port {other}`"
+            raise ConfigError("--port", problem) from error
+        if error.errno == errno.EACCES:
+            problem = f"{port} on {host} is not for everybody ({error.strerror}): choose one from 1024 on, such as 8000"
+            raise ConfigError("--port", problem) from error
+        problem = f"{host} is no address of this machine ({error.strerror}): leave it out for 127.0.0.1, or name one"
+        raise ConfigError("--host", problem) from error
 
 
 class Server(uvicorn.Server):

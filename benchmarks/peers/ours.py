@@ -21,11 +21,19 @@ from forecaster.training.task import Task
 from forecaster.windows import Sample, Windows
 
 EPOCHS = 60
+SIZES = ("log_return", "log_range")
+"""Channels whose size the network also sees: inputs are divided by it, and peers are shown it undivided."""
 FAMILIES: dict[str, AnyFamily] = {
-    "LSTM": LstmFamily(name="lstm", hidden=job.HIDDEN, layers=job.LAYERS, head="student_t"),
-    "GRU": GruFamily(name="gru", hidden=job.HIDDEN, layers=job.LAYERS, head="student_t"),
+    "LSTM": LstmFamily(name="lstm", hidden=job.HIDDEN, layers=job.LAYERS, head="student_t", sizes=SIZES),
+    "GRU": GruFamily(name="gru", hidden=job.HIDDEN, layers=job.LAYERS, head="student_t", sizes=SIZES),
     "Transformer": TransformerFamily(
-        name="transformer", width=job.HIDDEN, heads=job.HEADS, layers=job.LAYERS, dropout=0.0, head="student_t"
+        name="transformer",
+        width=job.HIDDEN,
+        heads=job.HEADS,
+        layers=job.LAYERS,
+        dropout=0.0,
+        head="student_t",
+        sizes=SIZES,
     ),
 }
 

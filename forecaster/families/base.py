@@ -10,9 +10,11 @@ References:
     JP Morgan/Reuters, RiskMetrics Technical Document, 4th ed. (1996), section 5.2 (EWMA, decay .94).
 """
 
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Annotated, Protocol, runtime_checkable
 
@@ -141,12 +143,20 @@ def ewma_square(values: Tensor, decay: float = DECAY) -> Tensor:
     """
     if not decay:
         return values.square()
-    positions = torch.arange(values.shape[1], device=values.device)
-    ages = positions[:, None] - positions[None, :]  # [T, T]
-    weights = torch.where(ages >= 0, torch.exp(ages.clamp(min=0).float() * math.log(decay)), 0.0)
+    weigh = _weights.__wrapped__ if torch.onnx.is_in_onnx_export() else _weights  # a graph has it within
     squares = values.square().transpose(0, 1)  # [T, B, C]: one product instead of B small ones, several times faster
-    mixed = (weights / weights.sum(1, keepdim=True)) @ squares.flatten(1)
+    mixed = weigh(values.shape[1], decay, values.device) @ squares.flatten(1)
     return mixed.reshape(squares.shape).transpose(0, 1)
+
+
+@functools.lru_cache(maxsize=32)
+@torch.inference_mode(mode=False)
+def _weights(length: int, decay: float, device: torch.device) -> Tensor:
+    """What each session [T] takes of those up to it [T, T]; the same at every step of a training."""
+    positions = torch.arange(length, device=device)
+    ages = positions[:, None] - positions[None, :]
+    weights = torch.where(ages >= 0, torch.exp(ages.clamp(min=0).float() * math.log(decay)), 0.0)
+    return weights / weights.sum(1, keepdim=True)
 
 
 Ewma = Callable[[Tensor, float], Tensor]
@@ -281,6 +291,17 @@ class Network(Model):
         anchor = ewma_scale(block, ewma)[:, block.shape[1] - keep :] * self.growth  # [B, keep, H]
         return self.head.link(raw, anchor, self.shy * self.unit)
 
+    def fold(self) -> None:
+        """Put the gains into the readout: the same answers to a rounding, for less work. Not to be trained on."""
+        readouts = [part for part in self.body.modules() if isinstance(part, Readout)]
+        if self.shape is None or [readout.horizon for readout in readouts] != [self.spec.horizon]:
+            return
+        (readout,), gains = readouts, self.gains.repeat(self.spec.horizon)
+        with torch.no_grad():
+            readout.weight.mul_(gains[:, None])
+            readout.bias.mul_(gains).add_((1.0 - gains) * self.shape.flatten())
+        self.shape = None
+
     def forward(self, context: Tensor) -> tuple[Tensor, ...]:
         parameters = self.parameters_at(context, 1)[:, 0]  # [B, H, P]
         quantiles = self.head.quantiles(parameters)
@@ -298,3 +319,12 @@ class Readout(nn.Linear):
 
     def forward(self, hidden: Tensor) -> Tensor:
         return super().forward(hidden).view(*hidden.shape[:-1], self.horizon, self.size)
+
+
+def folded(model: nn.Module) -> nn.Module:
+    """A copy to be exported, whose networks have folded what depends on weights alone."""
+    copy = deepcopy(model)
+    for part in copy.modules():
+        if isinstance(part, Network):
+            part.fold()
+    return copy

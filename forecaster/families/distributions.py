@@ -11,7 +11,7 @@ References:
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -19,7 +19,7 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor, nn
 
-from forecaster.components import Component, Name
+from forecaster.components import Component
 from forecaster.contract import LEVELS, MEDIAN
 
 Head = Literal["gaussian", "student_t", "johnson_su", "quantiles"]
@@ -161,11 +161,12 @@ class JohnsonSU(Parametric):
     size = 4
     components = (Component(distribution="johnson_su"),)
     gains, scales = (1.0, 1.0, _SLOW, _SLOW), (0.0, 1.0, 0.0, 0.0)
-    z: Tensor
+    places: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("z", _normal_levels(), persistent=False)
+        z = _normal_levels()
+        self.register_buffer("places", torch.stack((z, -torch.ones_like(z))), persistent=False)
 
     def link(self, raw: Tensor, anchor: Tensor, reach: Tensor) -> Tensor:
         location, scale, skew, tail = raw.unbind(-1)
@@ -180,9 +181,13 @@ class JohnsonSU(Parametric):
         )
 
     def quantiles(self, parameters: Tensor) -> Tensor:
-        location, scale, skew, tail = parameters[..., None, :].unbind(-1)  # each [..., 1]
-        slope = (self.z - skew) / tail
-        return location + scale * 0.5 * (torch.exp(slope) - torch.exp(-slope))  # sinh: the exporter lacks it
+        location, scale, skew, tail = parameters.split_with_sizes(
+            [1] * self.size, dim=-1
+        )  # four operators below unbind
+        flat = torch.reciprocal(tail)
+        slope = torch.cat((flat, skew * flat), dim=-1) @ self.places  # (z - skew) / tail, in one pass over [..., Q]
+        up = torch.exp(slope)
+        return location + scale * (0.5 * (up - torch.reciprocal(up)))  # sinh: the exporter lacks it
 
     def cdf(self, parameters: Tensor, values: Tensor) -> Tensor:
         location, scale, skew, tail = parameters.unbind(-1)
@@ -339,17 +344,21 @@ class SkewT(Distribution):
         return 0.5 * (1 - skew) + side * (self.curve.cdf(z, tail) - 0.5)
 
 
+_HEADS: Mapping[Head, Callable[[], Trainable]] = {
+    "gaussian": Gaussian,
+    "student_t": StudentT,
+    "johnson_su": JohnsonSU,
+    "quantiles": Grid,
+}
+
+
 def make_head(head: Head) -> Trainable:
     """The distribution of that name."""
-    made: dict[Head, Callable[[], Trainable]]
-    made = {"gaussian": Gaussian, "student_t": StudentT, "johnson_su": JohnsonSU, "quantiles": Grid}
-    return made[head]()
+    return _HEADS[head]()
 
 
 def make_component(component: Component | None) -> Distribution:
     """The distribution that an artifact's component speaks of; the grid of quantiles where there is none."""
     if component is None:
         return Grid()
-    made: dict[Name, Callable[[], Distribution]]
-    made = {"gaussian": Gaussian, "student_t": StudentT, "johnson_su": JohnsonSU, "skew_t": SkewT}
-    return made[component.distribution]()
+    return SkewT() if component.distribution == "skew_t" else make_head(component.distribution)

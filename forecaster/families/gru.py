@@ -13,7 +13,7 @@ from typing import Literal
 from torch import nn
 
 from forecaster.families.base import Readout
-from forecaster.families.gates import Gru
+from forecaster.families.cells import Gru
 from forecaster.families.recurrent import GatedFamily, Recurrent, remember
 
 

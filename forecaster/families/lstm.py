@@ -14,6 +14,7 @@ from typing import Literal
 from torch import nn
 
 from forecaster.families.base import Readout
+from forecaster.families.cells import Lstm
 from forecaster.families.recurrent import GatedFamily, Recurrent, remember
 
 
@@ -23,7 +24,7 @@ class LstmFamily(GatedFamily):
     family: Literal["lstm"] = "lstm"
 
     def body(self, inputs: int, horizon: int, size: int) -> nn.Module:
-        cell = nn.LSTM(inputs, self.hidden, self.layers, batch_first=True)
+        cell = Lstm(inputs, self.hidden, self.layers, batch_first=True)
         if self.memory is not None:
             remember(cell, self.memory)
         return Recurrent(cell, self.dropout, Readout(self.hidden, horizon, size))

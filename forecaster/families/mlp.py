@@ -28,6 +28,7 @@ class MlpFamily(TrainedFamily):
     hidden: Annotated[int, Range(4, 64, log=True)] = Field(default=32, ge=1)
     """Width of the hidden layer."""
     dropout: Annotated[float, Range(0.0, 0.6)] = Field(default=0.3, ge=0, lt=1)
+    """Share of hidden units that are left out in each step of training."""
 
     @property
     def reach(self) -> int:

@@ -21,6 +21,7 @@ class RecurrentFamily(TrainedFamily):
     hidden: Annotated[int, Range(4, 64, log=True)] = Field(default=16, ge=1)
     """Width of the state."""
     layers: Annotated[int, Range(1, 3)] = Field(default=1, ge=1)
+    """Recurrent layers, one above the other."""
     dropout: Annotated[float, Range(0.0, 0.5)] = Field(default=0.0, ge=0, lt=1)
     """On the state before it is read out."""
 

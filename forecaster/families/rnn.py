@@ -16,6 +16,7 @@ from torch import nn
 
 from forecaster.contract import Choice
 from forecaster.families.base import Readout
+from forecaster.families.cells import Rnn
 from forecaster.families.recurrent import Recurrent, RecurrentFamily
 
 
@@ -24,7 +25,8 @@ class RnnFamily(RecurrentFamily):
 
     family: Literal["rnn"] = "rnn"
     nonlinearity: Annotated[Literal["tanh", "relu"], Choice()] = "tanh"
+    """What the state goes through at each session; with relu it can grow without bound."""
 
     def body(self, inputs: int, horizon: int, size: int) -> nn.Module:
-        cell = nn.RNN(inputs, self.hidden, self.layers, nonlinearity=self.nonlinearity, batch_first=True)
+        cell = Rnn(inputs, self.hidden, self.layers, nonlinearity=self.nonlinearity, batch_first=True)
         return Recurrent(cell, self.dropout, Readout(self.hidden, horizon, size))

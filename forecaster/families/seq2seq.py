@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from forecaster.contract import Range
 from forecaster.families.base import Readout, State, TrainedFamily
+from forecaster.families.cells import Gru
 
 _NOWHERE = -1e9  # score of a session before the first one: its weight is zero to the bit
 
@@ -63,7 +64,7 @@ class Seq2Seq(nn.Module):
     def __init__(self, config: Seq2SeqFamily, inputs: int, horizon: int, readout: Readout) -> None:
         super().__init__()
         self.horizon, self.span = horizon, config.span
-        self.encoder = nn.GRU(inputs, config.hidden, batch_first=True)
+        self.encoder = Gru(inputs, config.hidden, batch_first=True)
         self.alignment = Alignment(config.hidden)
         self.decoder = nn.GRUCell(config.hidden, config.hidden)
         self.dropout = nn.Dropout(config.dropout)

@@ -31,9 +31,11 @@ class TransformerFamily(TrainedFamily):
     width: Annotated[int, Choice((8, 16, 32, 64))] = Field(default=32, ge=2)
     """D; each of the heads gets an even share of it."""
     heads: Annotated[int, Choice((1, 2, 4))] = Field(default=4, ge=1)
+    """Attention heads; they share the width out among them."""
     layers: Annotated[int, Range(1, 3)] = Field(default=1, ge=1)
     """Encoder layers; the decoder has one."""
     dropout: Annotated[float, Range(0.0, 0.5)] = Field(default=0.1, ge=0, lt=1)
+    """Share of what attention and each block hand on that is left out in each step of training."""
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:
@@ -49,15 +51,17 @@ def rotate(vectors: Tensor, positions: Tensor) -> Tensor:
     """Rotary positional code: the product of two rotated vectors depends on the distance of their positions only.
 
     Arguments:
-        vectors: [B, h, N, d], d even.
+        vectors: [B, N, h, d], d even.
         positions: [N].
     """
-    half = vectors.shape[-1] // 2
+    heads, half = vectors.shape[2], vectors.shape[3] // 2
     rates = torch.exp(torch.arange(half, device=vectors.device).float() * (-math.log(10_000.0) / half))
     angles = positions.float()[:, None] * rates  # [N, d/2]
-    sine, cosine = torch.sin(angles), torch.cos(angles)
-    first, second = vectors[..., :half], vectors[..., half:]
-    return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
+    cosine = torch.cos(angles).repeat(1, 2 * heads)
+    sine = torch.sin(angles)
+    sine = torch.cat((-sine, sine), dim=-1).repeat(1, heads)
+    turned = vectors.roll(half, dims=-1).flatten(-2)  # heads side by side: long loops instead of many short ones
+    return (vectors.flatten(-2) * cosine + turned * sine).view_as(vectors)
 
 
 class Attention(nn.Module):
@@ -88,9 +92,11 @@ class Attention(nn.Module):
         length, kept, questions = memory.shape[1], asking.shape[1], asking.shape[2]
         positions = torch.arange(length, device=memory.device)
         asked_at = positions[length - kept :, None].expand(kept, questions).reshape(-1)  # [S * G]
-        query = self.query(asking.flatten(1, 2)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        key, value = self.key_value(memory).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        return rotate(query, asked_at), rotate(key, positions), value, positions <= asked_at[:, None]
+        query = self.query(asking.flatten(1, 2)).unflatten(-1, (self.heads, -1))
+        key, value = self.key_value(memory).unflatten(-1, (2, self.heads, -1)).unbind(2)
+        turned = (rotate(query, asked_at), rotate(key, positions))
+        query, key, value = (part.transpose(1, 2) for part in (*turned, value))
+        return query, key, value, positions <= asked_at[:, None]
 
 
 class SelfAttention(nn.Module):

@@ -15,6 +15,7 @@ from forecaster.errors import ChannelHole, ConfigError
 from forecaster.features.base import Feature
 from forecaster.features.table import FEATURES
 from forecaster.panel import Panel
+from forecaster.spelling import guess
 
 CHANNEL = re.compile(r"(?P<feature>[a-z][a-z0-9_]*)(?:\((?P<subject>[A-Z0-9^.\-=_]+|others)\))?")
 OTHERS = "others"
@@ -47,7 +48,8 @@ def parse(channel: str, features: Mapping[str, Feature] = FEATURES) -> tuple[str
     """
     match = CHANNEL.fullmatch(channel)
     if not match or match["feature"] not in features:
-        raise ConfigError("[window] channels", f"unknown channel {channel!r}; features are {', '.join(features)}")
+        near = guess(channel.partition("(")[0], features) or ";"
+        raise ConfigError("[window] channels", f"unknown channel {channel!r}{near} features are {', '.join(features)}")
     return match["feature"], match["subject"]
 
 

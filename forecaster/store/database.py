@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import ArgumentError, IntegrityError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from forecaster.errors import StoreOutdated
+from forecaster.errors import ConfigError, StoreOutdated
 
 Written = TypeVar("Written")
 
@@ -21,8 +21,16 @@ def sqlite_url(home: Path) -> str:
 
 
 def connect(url: str) -> Engine:
-    """An engine on SQLite or PostgreSQL; nothing is opened yet."""
-    engine = create_engine(url)
+    """An engine on SQLite or PostgreSQL; nothing is opened yet.
+
+    Raises:
+        ConfigError: The URL is none of theirs.
+    """
+    try:
+        engine = create_engine(url)
+    except (ArgumentError, ImportError):  # whose text may hold the password
+        wanted = "postgresql+psycopg://user:password@host/name; or leave it out for a SQLite file in the home"
+        raise ConfigError("--database", f"is no URL of a database that is supported; write {wanted}") from None
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_immediate)

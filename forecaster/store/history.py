@@ -20,6 +20,9 @@ WITNESSED = timedelta(days=1)
 SAME_PRICE = 1e-6
 """Relative difference under which two prices are the same: vendors keep single precision, and un-splitting rounds."""
 
+NO_CURRENCY = "unknown"
+"""Of an instrument whose source does not name its currency."""
+
 _TICK = timedelta(microseconds=1)
 
 
@@ -30,6 +33,7 @@ class Instrument:
     symbol: str
     venue: str
     currency: str
+    """`NO_CURRENCY` where its source does not say."""
     source: str
 
 

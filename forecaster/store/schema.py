@@ -239,6 +239,16 @@ venue_session = Table(
     Column("closes", UtcDateTime, nullable=False),
 )
 
+venue_rules = Table(
+    "venue_rules",
+    metadata,
+    Column("venue", String(8), primary_key=True),
+    Column("start", Date, nullable=False),  # the span that was worked out last, whole where all is announced
+    Column("end", Date, nullable=False),
+    Column("zone", String(64), nullable=False),
+    Column("rules", String(64), nullable=False),  # digest of what it was worked out by
+)
+
 api_key = Table(
     "api_key",
     metadata,

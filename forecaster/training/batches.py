@@ -19,7 +19,7 @@ from torch import Tensor
 from forecaster.training.config import TrainingConfig
 from forecaster.windows import Indices, Sample
 
-_AT_ONCE = 256  # blocks of a validation batch: bounds its memory
+_AT_ONCE = 64  # blocks of a validation batch: bounds its memory
 
 
 class Batch(NamedTuple):

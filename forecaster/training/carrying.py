@@ -76,6 +76,7 @@ def _prove(twin: Artifact, windowed: Artifact, allowed: float) -> None:
     contexts[..., : len(window.features)] = 0.01 * noise
     stream = Stream(twin)
     passed = stream.step(contexts, stream.begin(_PROOF))
-    worst = off(passed.quantiles[:, -1], Runtime(windowed).quantiles(contexts))
+    expected = Runtime(windowed).quantiles(contexts)
+    worst = off(passed.quantiles[:, -1], expected, max(1.0, float(np.abs(expected).max())))
     if worst > allowed:
         raise ContractMismatch(twin.digest, f"the answers of {windowed.digest[:12]} within {allowed}", f"{worst:.1e}")

@@ -27,9 +27,11 @@ class TrainingConfig(Frozen):
     batch: int = Field(default=16, ge=1)
     """Blocks an optimiser step; streams side by side where the state is carried."""
     learning_rate: Annotated[float, Range(3e-4, 3e-2, log=True)] = Field(default=3e-3, gt=0)
+    """Step size of the optimiser, before `schedule` lets it down."""
     schedule: Literal["constant", "cosine", "plateau"] = "constant"
     """Of the learning rate: kept; let down to a hundredth over `epochs`; or halved when the loss stays where it is."""
     weight_decay: Annotated[float, Range(1e-6, 1e-1, log=True)] = Field(default=1e-4, ge=0)
+    """How strongly weights are drawn to zero, apart from the gradient (AdamW)."""
     clip: float = Field(default=1.0, gt=0)
     """Gradients with a larger norm are scaled down to it."""
     accelerator: Literal["cpu", "gpu", "mps", "auto"] = "cpu"

@@ -86,28 +86,30 @@ def fit(
         done = together(config.devices, once)
         model.load_state_dict(load(done.tensors))
         return Fitted(model.eval(), done.epochs, done.history)
-    keep_freed()
     begin(model, config, task, start)
     tables = [Table.of(samples) for samples in (task.train, task.validation) if samples]
-    learner = Learner(model, config)
     watched = held_out(tables[1], as_served=config.carry) if task.validation else []
-    course = Course(learner, Epochs(tables[0], config, seed), watched)
+    course = Course(Learner(model, config), Epochs(tables[0], config, seed), watched)
     stated = f"{family!r} {spec!r} {config!r} {seed}"
     path = None if checkpoints is None else checkpoint_path(checkpoints, stated, tables, start or {})
-    _train(learner, course, path, Bar(family.name, course) if progress_bar else None)
+    _train(course, path, Bar(family.name, course) if progress_bar else None)
+    return _kept(model, course, family.name)
+
+
+def _kept(model: Network, course: Course, name: str) -> Fitted:
+    """The network with the weights that its course kept."""
     if course.weights is not None:
         model.load_state_dict(course.weights)
     elif not math.isfinite(course.losses[-1]):
-        raise ConfigError(
-            "[training] learning_rate", f"{family.name} ran away in epoch {len(course.history)}; lower it"
-        )
+        raise ConfigError("[training] learning_rate", f"{name} ran away in epoch {len(course.history)}; lower it")
     model.requires_grad_(True)
     return Fitted(model.eval(), course.best or len(course.history), tuple(course.history))
 
 
-def _train(learner: Learner, course: Course, path: Path | None, bar: Bar | None) -> None:
+def _train(course: Course, path: Path | None, bar: Bar | None) -> None:
     """Run the epochs, from the checkpoint where there is one; nothing else on disk and no chatter."""
-    config = learner.config
+    keep_freed()
+    learner, config = course.learner, course.config
     callbacks: list[pl.Callback] = [course]
     if path is not None:
         callbacks.append(Checkpoint(path))

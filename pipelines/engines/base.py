@@ -1,5 +1,6 @@
 """What an engine promises, and how one is chosen."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
@@ -23,7 +24,10 @@ Engine = Literal["pool", "ray"]
 
 
 class Workers(Protocol):
-    """Processes that answer questions side by side; started when there is first enough to do, kept until closed."""
+    """Processes that answer questions side by side; started when there is first enough to do, kept until closed.
+
+    Several threads may ask at once; whoever closes them knows that none does.
+    """
 
     def here(self, questions: int) -> bool:
         """Whether so many questions would be answered in this very process."""
@@ -52,6 +56,11 @@ class Crew:
     engine: Engine = "pool"
     address: str | None = None
     """Of a Ray cluster that runs already; None for one of this machine alone, made for the occasion."""
+
+    @property
+    def size(self) -> int:
+        """Questions under way at once, in numbers."""
+        return self.count or os.cpu_count() or 1
 
     def call(self) -> Workers:
         """Workers that start when they are first needed."""

@@ -11,6 +11,7 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,7 @@ class Cluster:
         self.count, self.address = count, address
         self._packer: Packer[Any] | None = None
         self._mine = False
+        self._starting = Lock()
 
     def here(self, questions: int) -> bool:  # noqa: ARG002 - the protocol's
         return False
@@ -54,22 +56,20 @@ class Cluster:
         task = ray.remote(num_cpus=1, max_retries=TRIES - 1)(answer)
         parcels = ((number, packer.pack((function, one))) for number, one in enumerate(asked))
         waiting: dict[Any, int] = {}
-
-        def send(most: int | None) -> None:
-            for number, parcel in islice(parcels, most):
+        # No more is sent than can be begun, and what was begun is never cancelled: an answer that comes meanwhile
+        # makes Ray abort this very process ("Tried to complete task that was not pending", 2.60).
+        while True:
+            for number, parcel in islice(parcels, self._size(ray) - len(waiting)):
                 waiting[task.remote(code_digest(), parcel.stream, *parcel.places)] = number
+            if not waiting:
+                return
+            done = ray.wait(list(waiting))[0][0]
+            given = _given(ray, done)
+            yield asked[waiting.pop(done)], given
 
-        try:
-            send(self.count if self.address else None)
-            while waiting:
-                done = ray.wait(list(waiting))[0][0]
-                given = _given(ray, done)
-                number = waiting.pop(done)
-                send(1)
-                yield asked[number], given
-        finally:
-            for one in waiting:
-                ray.cancel(one)
+    def _size(self, ray: Any) -> int:
+        """Questions under way at once; nodes come and go."""
+        return self.count or max(1, int(ray.cluster_resources().get("CPU", 1)))
 
     def _started(self) -> tuple[Any, Packer[Any]]:
         """Ray, and what makes parcels.
@@ -83,12 +83,13 @@ class Cluster:
             import ray
         except ImportError as error:
             raise EngineUnavailable("ray", "it is not installed; run pip install 'forecaster[ray]'") from error
-        if not ray.is_initialized():
-            self._connect(ray)
-            self._packer = None
-        if self._packer is None:
-            self._packer = Packer(lambda _digest, raw: ray.put(np.frombuffer(raw, np.uint8)))
-        return ray, self._packer
+        with self._starting:
+            if not ray.is_initialized():
+                self._connect(ray)
+                self._packer = None
+            if self._packer is None:
+                self._packer = Packer(lambda _digest, raw: ray.put(np.frombuffer(raw, np.uint8)))
+            return ray, self._packer
 
     def _connect(self, ray: Any) -> None:
         quiet = {"configure_logging": False, "log_to_driver": False, "logging_level": "ERROR"}
@@ -101,7 +102,7 @@ class Cluster:
         except ray.exceptions.AuthenticationError as error:
             problem = "it wants a token that is not here; put the cluster's into RAY_AUTH_TOKEN"
             raise EngineUnavailable("ray", problem) from error
-        except (RuntimeError, OSError, ValueError, ray.exceptions.RayError) as error:
+        except Exception as error:  # plain ones, too: of a node that has not started within Ray's half minute
             raise EngineUnavailable("ray", _line(error)) from error
         self._mine = True
 

@@ -11,6 +11,7 @@ import io
 import pickle
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -36,7 +37,7 @@ class Parcel(Generic[Place]):
 
 
 class Packer(Generic[Place]):
-    """Makes parcels.
+    """Makes parcels; several threads may ask for them.
 
     Arguments:
         put: Puts bytes of a digest where workers find them, and says where that is.
@@ -45,6 +46,7 @@ class Packer(Generic[Place]):
     def __init__(self, put: Callable[[str, memoryview], Place]) -> None:
         self._put = put
         self._places: dict[str, Place] = {}
+        self._putting = Lock()
 
     def pack(self, question: object) -> Parcel[Place]:
         """A question, ready to be sent."""
@@ -61,9 +63,10 @@ class Packer(Generic[Place]):
 
     def _place(self, raw: memoryview) -> Place:
         digest = hashlib.sha256(raw).hexdigest()
-        if digest not in self._places:
-            self._places[digest] = self._put(digest, raw)
-        return self._places[digest]
+        with self._putting:
+            if digest not in self._places:
+                self._places[digest] = self._put(digest, raw)
+            return self._places[digest]
 
 
 class _Pickler(pickle.Pickler):

@@ -15,7 +15,7 @@ from functools import partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from tempfile import mkdtemp
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 from weakref import finalize
 
@@ -26,7 +26,11 @@ from pipelines.quiet import hush
 
 
 class Pool:
-    """Workers of this machine; one question, or all of them where one worker is enough, is answered in this process."""
+    """Workers of this machine; a lone question, or all where one worker is enough, is answered in this process.
+
+    Several threads may ask. Only one of them is answered in this process at a time, because the threads of BLAS and the
+    state of chance are the process's; a lone question that would have to wait for it goes to the workers.
+    """
 
     def __init__(self, count: int | None = 1) -> None:
         self.count = count or os.cpu_count() or 1
@@ -34,59 +38,78 @@ class Pool:
         self._folder: Path | None = None
         self._packer: Packer[Path] | None = None
         self._sweep: Callable[[], object] | None = None
+        self._here, self._starting = Lock(), Lock()
 
     def here(self, questions: int) -> bool:
-        return self.count == 1 or questions <= 1
+        return self.count == 1 or (questions <= 1 and self._processes is None)
 
     def each(self, function: Callable[[Asked], Given], asked: Sequence[Asked]) -> Iterator[tuple[Asked, Given]]:
-        if self.here(len(asked)):
-            for one in asked:
-                yield one, answered(function, one)
-            return
-        packer, folder = self._packed()
-        waiting = {number: packer.pack((function, one)) for number, one in enumerate(asked)}
-        for left in reversed(range(TRIES)):
+        left = list(asked)
+        while left and self.here(len(asked)) and self._here.acquire(blocking=self.count == 1):
             try:
-                for number, given in self._side_by_side(waiting, folder):
+                given = answered(function, left[0])
+            finally:
+                self._here.release()
+            yield left.pop(0), given
+        if left:
+            yield from self._by_workers(function, left)
+
+    def _by_workers(self, function: Callable[[Asked], Given], asked: Sequence[Asked]) -> Iterator[tuple[Asked, Given]]:
+        packer = self._packed()
+        waiting = {number: packer.pack((function, one)) for number, one in enumerate(asked)}
+        for tries in reversed(range(TRIES)):
+            processes = self._started()
+            try:
+                for number, given in _side_by_side(processes, waiting):
                     del waiting[number]
                     yield asked[number], given
                 return
             except BrokenProcessPool as error:
-                self._stop()
-                if not left:
+                self._stop(processes)
+                if not tries:
                     raise WorkerDied(TRIES) from error
 
-    def _side_by_side(self, parcels: Mapping[int, Parcel[Path]], folder: Path) -> Iterator[tuple[int, Any]]:
-        if self._processes is None:
-            context = get_context("forkserver")
-            context.set_forkserver_preload(["pipelines.workers"])
-            self._processes = ProcessPoolExecutor(self.count, context, begin, (folder,))
-        waiting = {self._processes.submit(answer, parcel): number for number, parcel in parcels.items()}
-        try:
-            for done in as_completed(waiting):
-                yield waiting[done], done.result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    def _started(self) -> ProcessPoolExecutor:
+        """The processes, started where there are none."""
+        with self._starting:
+            if self._processes is None:
+                context = get_context("forkserver")
+                context.set_forkserver_preload(["pipelines.workers"])
+                self._processes = ProcessPoolExecutor(self.count, context, begin, (self._folder,))
+            return self._processes
 
-    def _packed(self) -> tuple[Packer[Path], Path]:
-        """What makes parcels, and the folder that it puts arrays in."""
-        if self._folder is None or self._packer is None:
-            self._folder = Path(mkdtemp(prefix="forecaster-"))
-            self._sweep = finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-            self._packer = Packer(partial(_put, self._folder))
-        return self._packer, self._folder
+    def _packed(self) -> Packer[Path]:
+        """What makes parcels, of arrays in a folder of this pool's."""
+        with self._starting:
+            if self._packer is None:
+                self._folder = Path(mkdtemp(prefix="forecaster-"))
+                self._sweep = finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+                self._packer = Packer(partial(_put, self._folder))
+            return self._packer
 
-    def _stop(self) -> None:
-        if self._processes is not None:
-            self._processes.shutdown(cancel_futures=True)
-            self._processes = None
+    def _stop(self, processes: ProcessPoolExecutor) -> None:
+        """Let these go, unless another thread has done so since."""
+        with self._starting:
+            if self._processes is processes:
+                self._processes = None
+        processes.shutdown(cancel_futures=True)
 
     def close(self) -> None:
-        self._stop()
+        if self._processes is not None:
+            self._stop(self._processes)
         if self._sweep is not None:
             self._sweep()
         self._folder = self._packer = None
+
+
+def _side_by_side(processes: ProcessPoolExecutor, parcels: Mapping[int, Parcel[Path]]) -> Iterator[tuple[int, Any]]:
+    waiting = {processes.submit(answer, parcel): number for number, parcel in parcels.items()}
+    try:
+        for done in as_completed(waiting):
+            yield waiting[done], done.result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def _put(folder: Path, digest: str, raw: memoryview) -> Path:

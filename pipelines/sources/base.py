@@ -25,7 +25,7 @@ class Listing:
     venue: str
     """ISO 10383 code that exchange_calendars knows."""
     currency: str
-    """As the source writes it (GBp is not GBP); "unknown" where it does not say."""
+    """As the source writes it (GBp is not GBP); `NO_CURRENCY` where it does not say."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ open. A series is two columns, date and value. A folder says nothing of venues, 
 the last are configured.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -21,6 +21,8 @@ from forecaster.calendars import trading_calendar
 from forecaster.contract import SYMBOL, Frozen
 from forecaster.errors import ConfigError, EmptyRange, NotListed
 from forecaster.facts import BAR_FIELDS
+from forecaster.spelling import guess
+from forecaster.store.history import NO_CURRENCY
 from pipelines.sources.base import (
     ACTION_COLUMNS,
     BAR_COLUMNS,
@@ -45,6 +47,7 @@ class Release(Frozen):
     frequency: Literal["D", "W-SAT", "W-FRI", "M", "Q"]
     """Length of a period, as pandas abbreviates it."""
     days: int = Field(ge=0)
+    """From the last day of the period until the value is out; it counts from the following midnight, UTC."""
 
 
 class FilesSource(Frozen):
@@ -52,6 +55,7 @@ class FilesSource(Frozen):
 
     source: Literal["files"] = "files"
     folder: Path
+    """Where the files are; a relative path counts from where the command runs."""
     venues: dict[str, str] = Field(default_factory=dict)
     """Symbol: venue, an ISO 10383 code; the others trade where the target does."""
     publications: dict[str, Release] = Field(default_factory=dict)
@@ -64,7 +68,8 @@ class FilesSource(Frozen):
             ConfigError: There is none.
         """
         if not self.folder.is_dir():
-            raise ConfigError("folder", f"source 'files' needs a folder that exists, not {str(self.folder)!r}")
+            problem = f"there is no folder {str(self.folder)!r} in {Path.cwd()}; make it, or name another one"
+            raise ConfigError("[data] folder of source 'files'", problem)
         lags = {name: Publication(name, release.frequency, release.days) for name, release in self.publications.items()}
         return Files(self.folder, around.venue, self.venues, lags)
 
@@ -91,6 +96,8 @@ class Files:
         path, venue = self._path(symbol), self._venues.get(symbol, self._venue)
         table = _read(path, symbol)
         _need(path, table, BAR_FIELDS)
+        if table.empty:
+            raise EmptyRange(self.name, symbol, f"{path} has a header and no row; add some, a session each")
         rows = _numbers(path, table, [*BAR_FIELDS, *(name for name in (*_CASH, _SPLITS) if name in table)])
         rows["session"], instants = _stamps(path, table)
         actions = _actions(rows)
@@ -99,9 +106,10 @@ class Files:
         first = pd.Timestamp(since or date.min)
         bars, actions = (part[part["session"].between(first, pd.Timestamp(now.date()))] for part in (rows, actions))
         if bars.empty:
-            raise EmptyRange(self.name, symbol, f"{path.name} has no row from {since or 'its start'} to {now.date()}")
+            span = f"from {since or 'its start'} to {now.date()}"
+            raise EmptyRange(self.name, symbol, f"{path} has no row {span}; add some, a session each")
         return Reply(
-            Listing(symbol, venue, "unknown"),
+            Listing(symbol, venue, NO_CURRENCY),
             bars[list(BAR_COLUMNS)].reset_index(drop=True),
             actions.reset_index(drop=True),
             split_adjusted=_SPLITS in table,
@@ -127,21 +135,24 @@ class Files:
         known_at = self._publications[series].known_at(periods)
         found = pd.DataFrame(dict(zip(OBSERVATION_COLUMNS, (periods, known_at, values), strict=True))).dropna()
         if found.empty:
-            raise EmptyRange(self.name, series, f"{path.name} has no value")
+            raise EmptyRange(self.name, series, f"{path} has no value; add some, a period each")
         return Published(series, found.sort_values("period").reset_index(drop=True), recorded=False)
 
     def _path(self, name: str) -> Path:
         known = self._listed()
         if not SYMBOL.fullmatch(name) or name not in known:
             shown = ", ".join(sorted(known)[:10]) + (f" and {len(known) - 10} more" if len(known) > 10 else "")
-            raise NotListed(self.name, name, f"no file of that name; the folder has {shown or 'none'}")
+            there = f"{guess(name, known) or ';'} the folder has {shown or 'none'}"
+            wanted = f"{name}.csv, {name}.csv.gz or {name}.parquet" if SYMBOL.fullmatch(name) else "of that name"
+            problem = f"no file {wanted} in {self._folder}{there}"
+            raise NotListed(self.name, name, f"{problem}; name the file as the symbol, in capitals")
         return known[name]
 
     def _listed(self) -> dict[str, Path]:
         """Path by symbol or series."""
         listed: dict[str, Path] = {}
         for ending in _ENDINGS:
-            for path in sorted(self._folder.glob(f"*{ending}")):
+            for path in sorted(one for one in self._folder.glob(f"*{ending}") if one.is_file()):
                 stem = path.name.removesuffix(ending)
                 names = _tickers(path) if stem.endswith(_THREE_LINES) else [stem]
                 listed |= dict.fromkeys(names, path)
@@ -158,8 +169,18 @@ def _read(path: Path, name: str) -> pd.DataFrame:
     """The table with column names in lower case; of a three-line header, the columns of one symbol."""
     try:
         table = pd.read_parquet(path).reset_index() if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)
+    except pd.errors.EmptyDataError as error:
+        raise ConfigError(path, "is empty; write a header and a row a session") from error
+    except UnicodeDecodeError as error:
+        encoding = "utf-16" if path.read_bytes()[:2] in (b"\xff\xfe", b"\xfe\xff") else "cp1252"
+        remedy = (
+            f"save it as CSV in UTF-8, or read it by pandas.read_csv(..., encoding={encoding!r}) and write it again"
+        )
+        raise ConfigError(path, f"is no text in UTF-8; {remedy}") from error
     except (OSError, ValueError, EOFError) as error:
-        raise ConfigError(path, f"cannot be read: {str(error).splitlines()[0]}") from error
+        what = "Parquet" if path.suffix == ".parquet" else "a table"
+        remedy = "write it again with pandas" if path.suffix == ".parquet" else "mend that line"
+        raise ConfigError(path, f"cannot be read as {what}: {str(error).splitlines()[0][:160]}; {remedy}") from error
     if table.columns[0] == "Price" and len(table) > 1 and table.iloc[0, 0] == "Ticker":
         mine = [0, *(np.flatnonzero(table.iloc[0, 1:] == name) + 1)]
         table = table.iloc[2:, mine].rename(columns={"Price": "date"}).reset_index(drop=True)
@@ -168,36 +189,61 @@ def _read(path: Path, name: str) -> pd.DataFrame:
     return table
 
 
-def _need(path: Path, table: pd.DataFrame, columns: "tuple[str, ...] | list[str]") -> None:
+def _need(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> None:
+    """Check that the columns and a date are there; the one place where a file's header is judged."""
+    found = ", ".join(map(str, table.columns))
     missing = [column for column in columns if column not in table]
     if not set(_DATES) & set(table):
         missing.insert(0, "date")
-    if missing:
-        raise ConfigError(path, f"has no column {', '.join(missing)}; it has {', '.join(table.columns)}")
+    if not missing:
+        return
+    parted = next((mark for mark in ";\t|" if mark in found), None)
+    if parted and len(table.columns) == 1:
+        how = f"pandas.read_csv(..., sep={parted!r}{', decimal=' + repr(',') if parted == ';' else ''})"
+        problem = f"has its columns parted by {parted!r}, not by commas"
+        raise ConfigError(path, f"{problem}; read it by {how} and write it again with to_csv(..., index=False)")
+    zero = " (0 where there is none)" if "volume" in missing else ""
+    remedy = f"rename or add {'it' if len(missing) == 1 else 'them'} in the file{zero}"
+    raise ConfigError(path, f"has no column {', '.join(missing)}; it has {found}; {remedy}")
 
 
 def _numbers(path: Path, table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     """The columns as floats; blanks and "." are missing values."""
+    cells = table[columns].replace(r"^\s*\.?\s*$", np.nan, regex=True)
     try:
-        return table[columns].replace(r"^\s*\.?\s*$", np.nan, regex=True).astype(float)
+        return cells.astype(float)
     except (ValueError, TypeError) as error:
-        raise ConfigError(path, f"has something else than a number: {error}") from error
+        for column in columns:
+            bad = cells[column][cells[column].notna() & pd.to_numeric(cells[column], errors="coerce").isna()]
+            if len(bad):
+                where = f"{str(bad.iloc[0])[:32]!r} in column {column}, row {bad.index[0] + 1}"
+                remedy = (
+                    "write it like 1234.5, with a point and without thousands separators, currency or percent signs"
+                )
+                raise ConfigError(path, f"has {where}, which is no number; {remedy}") from error
+        raise ConfigError(path, f"has something else than a number: {error}; write numbers like 1234.5") from error
 
 
 def _stamps(path: Path, table: pd.DataFrame) -> "tuple[pd.Series[pd.Timestamp], pd.Series[pd.Timestamp] | None]":
     """The date of each row where the exchange is, and where a date has several times of day, their instants (UTC)."""
-    stamps = table[next(name for name in _DATES if name in table)]
-    text = stamps.astype(str).str.strip()
+    name = next(name for name in _DATES if name in table)
+    text = table[name].astype(str).str.strip()
+    days = pd.to_datetime(text.str.slice(0, 10), format="%Y-%m-%d", errors="coerce")
+    if days.isna().any():
+        row = int(days.isna().to_numpy().argmax())
+        remedy = "write the year first, as pandas does after pandas.to_datetime(..., dayfirst=True or False)"
+        problem = f"has {text.iloc[row][:32]!r} in column {name}, row {row + 1}, and no date like 2024-12-31; {remedy}"
+        raise ConfigError(path, problem)
+    times = text.str.slice(11, 19)
+    if not (days.duplicated() & (times != times.iloc[0])).any():
+        return days, None
+    if not text.str.contains(_OFFSET, regex=True).all():
+        remedy = "write them like 2024-12-31 09:30:00-05:00, or one bar a day"
+        raise ConfigError(path, f"has several bars a day and no UTC offset in their times; {remedy}")
     try:
-        days = pd.to_datetime(text.str.slice(0, 10), format="%Y-%m-%d")
-        times = text.str.slice(11, 19)
-        if not (days.duplicated() & (times != times.iloc[0])).any():
-            return days, None
-        if not text.str.contains(_OFFSET, regex=True).all():
-            raise ConfigError(path, "has several bars a day and no UTC offset in their times")
         return days, pd.to_datetime(text, utc=True, format="ISO8601")
     except ValueError as error:
-        raise ConfigError(path, f"has a date that is not like 2024-12-31: {error}") from error
+        raise ConfigError(path, "has a time that is not like 2024-12-31 09:30:00-05:00; write it so") from error
 
 
 def _actions(rows: pd.DataFrame) -> pd.DataFrame:

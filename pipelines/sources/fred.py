@@ -35,7 +35,7 @@ from forecaster.errors import (
 )
 from forecaster.hidden import secret
 from pipelines.sources.base import OBSERVATION_COLUMNS, Publication, Published, Surroundings
-from pipelines.sources.patience import Limits, Patience
+from pipelines.sources.patience import Limits, Patience, no_way
 
 log = logging.getLogger(__name__)
 
@@ -268,7 +268,7 @@ class Fred:
             if reply.status_code >= requests.codes.server_error:
                 raise SourceTemporary(self.name, series, f"answered {reply.status_code}")
             return reply
-        raise SourceTemporary(self.name, series, f"the request failed ({failure})")  # outside: nothing to chain to
+        raise SourceTemporary(self.name, series, no_way(failure))  # outside: nothing to chain to
 
     def _require_lag(self, series: str) -> None:
         """Refuse, before any request, a series whose values cannot be dated without a key."""

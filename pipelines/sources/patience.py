@@ -18,8 +18,16 @@ from forecaster.errors import SourceTemporary
 
 T = TypeVar("T")
 
+
 _BURST = 6.0
 """Seconds' worth of requests that may go out at once after a quiet time; never less than one request."""
+
+
+def no_way(failure: str) -> str:
+    """What is said where a source gave no answer at all, by the name of the client's own error."""
+    if "timeout" in failure.lower():
+        return f"no answer in time ({failure})"
+    return f"there was no way to it ({failure}): see that this machine reaches the Internet, or set HTTPS_PROXY"
 
 
 @dataclass(frozen=True)

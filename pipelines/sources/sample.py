@@ -5,7 +5,7 @@ and BAA yields 1919-2018. The macro series are the latest vintage, so their publ
 recorded: the lags below are on the late side of what the agencies keep to.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from types import MappingProxyType
 from typing import Literal
@@ -14,6 +14,7 @@ import pandas as pd
 
 from forecaster.contract import Frozen
 from forecaster.errors import NotListed
+from forecaster.spelling import guess
 from pipelines.sources.base import (
     ACTION_COLUMNS,
     BAR_COLUMNS,
@@ -75,7 +76,7 @@ class Sample:
 
     def bars(self, symbol: str, since: date | None, now: datetime) -> Reply:
         if symbol not in _LISTINGS:
-            raise NotListed(self.name, symbol, f"no such symbol; it has {', '.join(sorted(_LISTINGS))}")
+            raise NotListed(self.name, symbol, f"no such symbol{_instead(symbol, _LISTINGS)}")
         frame = _bars(symbol).rename(columns=str.lower).rename_axis("session").reset_index()
         frame = frame[list(BAR_COLUMNS)].astype({"volume": float})
         if since is not None:
@@ -84,7 +85,12 @@ class Sample:
 
     def observations(self, series: str, now: datetime) -> Published:
         if series not in _PUBLICATIONS:
-            raise NotListed(self.name, series, f"no such series; it has {', '.join(sorted(_PUBLICATIONS))}")
+            raise NotListed(self.name, series, f"no such series{_instead(series, _PUBLICATIONS)}")
         frame = _values(series).rename("value").rename_axis("period").reset_index().dropna().reset_index(drop=True)
         frame["known_at"] = _PUBLICATIONS[series].known_at(frame["period"])
         return Published(series, frame[list(OBSERVATION_COLUMNS)], recorded=False)
+
+
+def _instead(name: str, known: Iterable[str]) -> str:
+    near = guess(name, known) or ";"
+    return f"{near} it has {', '.join(sorted(known))}; write one of these, or another source in [data]"

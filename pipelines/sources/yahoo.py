@@ -33,8 +33,9 @@ from forecaster.errors import (
     SourceTemporary,
     UnknownSymbol,
 )
+from forecaster.store.history import NO_CURRENCY
 from pipelines.sources.base import ACTION_COLUMNS, BAR_COLUMNS, Listing, Reply, Surroundings
-from pipelines.sources.patience import Limits, Patience
+from pipelines.sources.patience import Limits, Patience, no_way
 
 NAME = "yahoo"
 LIMITS = Limits(per_minute=30, deadline=60, attempts=4, first_wait=2)
@@ -194,7 +195,7 @@ class Yahoo:
         if venue is None:
             problem = f"its exchange {exchange[:16]!r} has no known venue; name one under venues in the run file"
             raise ReplyRefused(NAME, symbol, problem)
-        return Listing(symbol, venue, str(meta.get("currency") or "unknown"))
+        return Listing(symbol, venue, str(meta.get("currency") or NO_CURRENCY))
 
 
 class ChartSession(Session[Response]):
@@ -241,7 +242,11 @@ def _judge(symbol: str, status: int, text: str) -> None:
     except (ValueError, LookupError, TypeError):
         reason = ""
     if status == 404 and reason.startswith("No data found"):
-        raise NotListed(NAME, symbol, "no such symbol, or it is delisted (404)")
+        raise NotListed(
+            NAME,
+            symbol,
+            "no such symbol, or it is delisted (404); write it as Yahoo does, with its ending, such as SAP.DE",
+        )
     if status == 400 and reason.startswith("Data doesn't exist"):
         raise EmptyRange(NAME, symbol, "no bars in the range asked for (400)")
     raise SourceTemporary(NAME, symbol, f"answered with status {status}")
@@ -252,7 +257,7 @@ def _meaning(symbol: str, error: Exception) -> SourceError:
     if isinstance(error, YFRateLimitError):
         return RateLimited(NAME, symbol, "too many requests (429)")
     if isinstance(error, OSError) and not isinstance(error, ValueError):  # a JSONDecodeError may be both
-        return SourceTemporary(NAME, symbol, f"the connection failed ({type(error).__name__})")
+        return SourceTemporary(NAME, symbol, no_way(type(error).__name__))
     return SourceTemporary(NAME, symbol, f"its answer cannot be read ({type(error).__name__})")
 
 

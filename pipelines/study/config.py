@@ -6,7 +6,6 @@
 [training] seeds         fits of each cell
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -19,8 +18,9 @@ from forecaster.contract import Frozen
 from forecaster.errors import ConfigError
 from forecaster.families import AnyFamily
 from forecaster.families.base import TrainedFamily
+from pipelines.complaint import first_problem
 from pipelines.config import RunConfig
-from pipelines.reading import first_problem
+from pipelines.reading import load_toml
 
 _ENDINGS = (".csv.gz", ".csv", ".parquet")
 
@@ -77,7 +77,9 @@ class Study:
             ValidationError: They do not hold.
             ValueError: There is nothing to compare.
         """
-        design = Design.model_validate(raw.get("study", {}))
+        if "study" not in raw:
+            raise ValueError("has no [study]: a study's file says what is varied, as examples/study.toml does")
+        design = Design.model_validate(raw["study"])
         tables: dict[str, Any] = {name: table for name, table in raw.items() if name != "study"}
         window = tables.get("window")
         if not isinstance(window, dict) or "channels" in window:
@@ -117,12 +119,7 @@ def load_study(path: Path, data: Path | None, links: Path) -> Study:
     Raises:
         ConfigError: It is missing, no TOML, or does not hold; the first problem, in one line.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(path, f"cannot be read ({error.__class__.__name__})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(path, f"is not valid TOML: {error}") from error
+    raw = load_toml(path)
     try:
         return Study.of(_with_folder(raw, path, data, links), path.parent)
     except ValidationError as error:

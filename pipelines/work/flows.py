@@ -14,8 +14,9 @@ from forecaster.errors import ForecasterError, JobFailed, NotebookAway, Promotio
 from pipelines.timetable import Timetable, timetable_of
 from pipelines.work import daily, retraining
 from pipelines.work.durable import Queue, known_runs
+from pipelines.work.frozen import Freezer
 from pipelines.work.retraining import Why
-from pipelines.work.runs import Name
+from pipelines.work.runs import Name, last_attempts
 from pipelines.work.telling import Telling
 from pipelines.workspace import Workspace
 
@@ -36,6 +37,7 @@ class Flows(DBOSConfiguredInstance):
         self.target = workspace.config.target.key
         self.telling = telling
         self._workspace, self._clock = workspace, clock
+        self._freezer = Freezer(workspace)
         super().__init__(self.target)
 
     @property
@@ -44,13 +46,19 @@ class Flows(DBOSConfiguredInstance):
         return (
             Queue(self._queue("session"), anywhere=1),
             Queue(self._queue("retrain"), anywhere=1),
-            Queue(self._queue("train"), here=1),
+            Queue(self._queue("train"), here=self._workspace.crew.size),
         )
 
     def ask(self, name: Name) -> None:
         """Have a session seen to, once."""
         with SetWorkflowID(str(name)):
             DBOS.enqueue_workflow(self._queue("session"), self.session, name.session.isoformat())
+
+    def attempt(self, session: date, model: str | None) -> Name:
+        """By which name to ask for a retraining: another attempt's where the last one failed."""
+        name = Name("retrain", self.target, session, model or "")
+        last = [run for run in last_attempts(known_runs([str(name)])) if run.name.first == name]
+        return name if not last else last[0].name.again if last[0].state == "failed" else last[0].name
 
     def ask_retraining(self, name: Name, reason: Why) -> None:
         """Have a model retrained, once."""
@@ -78,7 +86,8 @@ class Flows(DBOSConfiguredInstance):
                 asked = mirrored["request"]
                 reason = self._step(name, "decide", lambda: self._why(session, whole, seen["alarms"], asked))
             if reason is not None:
-                self.ask_retraining(Name("retrain", self.target, session, reason["model"] or ""), Why(**reason))
+                more = reason.pop("more", reason["model"] or "")  # older outcomes of this step have none
+                self.ask_retraining(Name("retrain", self.target, session, more), Why(**reason))
             says = f"{len(issued['issued'])} issued, {scored['scored']} steps scored"
             if not whole:
                 says += f"; nothing of {', '.join(checked['missing'][:3])} yet"
@@ -94,9 +103,11 @@ class Flows(DBOSConfiguredInstance):
             taken = self._step(name, "snapshot", lambda: retraining.take(self._now))
             if asked.kind == "challenge":
                 self._share_out(session, taken)
-                said = self._step(name, "gate", lambda: retraining.challenge(self._on(taken), asked.model))
+                said = self._step(
+                    name, "gate", self._on(taken, lambda frozen: retraining.challenge(frozen, asked.model))
+                )
             else:
-                said = self._step(name, "refresh", lambda: retraining.refit(self._on(taken)))
+                said = self._step(name, "refresh", self._on(taken, retraining.refit))
             answer = None if asked.model is None else f"{asked.model}, asked for by hand: {said['reason']}"
             self._step(name, "mirror", lambda: daily.mirror(self._now, answer))
             issued = self._step(name, "issue", lambda: daily.issue_newest(self._now))
@@ -111,7 +122,7 @@ class Flows(DBOSConfiguredInstance):
         """Train one model of a retraining, by whichever worker is free."""
         name = self._name()
         with self.telling.run(name) as told:
-            told |= self._step(name, "train", lambda: retraining.train(self._on(taken), model))
+            told |= self._step(name, "train", self._on(taken, lambda frozen: retraining.train(frozen, model)))
             return told
 
     def _share_out(self, session: date, taken: dict[str, Any]) -> None:
@@ -126,13 +137,14 @@ class Flows(DBOSConfiguredInstance):
         self, session: date, whole: bool, alarms: list[dict[str, Any]], request: str | None
     ) -> dict[str, Any] | None:
         if request is not None:
-            return Why("challenge", "the alias in MLflow was moved to it by hand", request).record()
-        past = known_runs([f"retrain {self.target} "])
-        if any(not run.over for run in past):
-            return None  # one is on its way
-        done = [run for run in past if run.state == "done"]
-        reason = retraining.why(self._now, self._timetable(session), session, whole, alarms, done)
-        return None if reason is None else reason.record()
+            reason: Why | None = Why("challenge", "the alias in MLflow was moved to it by hand", request)
+        else:
+            past = known_runs([f"retrain {self.target} "])
+            if any(not run.over for run in past):
+                return None  # one is on its way
+            done = [run for run in past if run.state == "done"]
+            reason = retraining.why(self._now, self._timetable(session), session, whole, alarms, done)
+        return None if reason is None else reason.record() | {"more": self.attempt(session, reason.model).more}
 
     def _step(self, name: Name, step: str, work: Callable[[], Any]) -> Any:
         """Carry out a step, again where what stopped it may pass; its outcome is kept before the next begins."""
@@ -161,8 +173,14 @@ class Flows(DBOSConfiguredInstance):
     def _now(self) -> Workspace:
         return self._workspace.at(self._clock())
 
-    def _on(self, taken: dict[str, Any]) -> Workspace:
-        return retraining.on(self._workspace, taken)
+    def _on(self, taken: dict[str, Any], work: Callable[[Workspace], Any]) -> Callable[[], Any]:
+        """The work, on what was frozen."""
+
+        def carry_out() -> Any:
+            with self._freezer.on(taken) as frozen:
+                return work(frozen)
+
+        return carry_out
 
     def _timetable(self, session: date) -> Timetable:
         # Back to the retrainings before it, whose distance is counted.

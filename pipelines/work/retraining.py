@@ -1,7 +1,6 @@
 """Retraining: when it is due, and its steps. Whoever is in charge afterwards, the gate or soundness decides."""
 
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any, Literal
@@ -110,8 +109,7 @@ def train(workspace: Workspace, model: str) -> dict[str, Any]:
     """Train one model on every fold."""
     jobs = [job for spans in workspace.folds for job in select(workspace.bench, spans, [model])]
     mine = [job for job in jobs if job.family.name == model]
-    with closing(workspace.bench.workers):
-        done = train_all(workspace.bench, mine, _silent)
+    done = train_all(workspace.bench, mine, _silent)
     return {
         "model": model,
         "trained": sum(one.fresh for one in done),
@@ -121,11 +119,10 @@ def train(workspace: Workspace, model: str) -> dict[str, Any]:
 
 def challenge(workspace: Workspace, model: str | None) -> dict[str, Any]:
     """Compare all models, and put one to the gate."""
-    with closing(workspace.bench.workers):
-        walked = walk(workspace.bench, workspace.folds, _silent)
-        found = see(workspace, walked)
-        record(workspace.notebook, found, walked, workspace.snapshot, workspace.now)
-        return told(promote(workspace, walked, found, model))
+    walked = walk(workspace.bench, workspace.folds, _silent)
+    found = see(workspace, walked)
+    record(workspace.notebook, found, walked, workspace.snapshot, workspace.now)
+    return told(promote(workspace, walked, found, model))
 
 
 def refit(workspace: Workspace) -> dict[str, Any]:

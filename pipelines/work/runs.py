@@ -1,6 +1,8 @@
 """Runs of jobs: their names, by which each exists once, and what is told of them."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Literal, Self, get_args
 
@@ -8,6 +10,7 @@ Policy = Literal["latest", "all", "none"]
 """Which of the sessions are seen to that fell due while nobody looked."""
 Job = Literal["session", "retrain", "train"]
 State = Literal["waits", "runs", "done", "stale", "deferred", "failed"]
+_AGAIN = re.compile(r"(?:^| )again (\d+)$")
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,19 @@ class Name:
 
     @property
     def attempt(self) -> int:
-        """Which attempt at its session it is; 0 for the first."""
-        return int(self.more.removeprefix("again ")) if self.more.startswith("again ") else 0
+        """Which attempt it is; 0 for the first."""
+        found = _AGAIN.search(self.more)
+        return int(found[1]) if found else 0
+
+    @property
+    def first(self) -> Self:
+        """The first attempt at the same."""
+        return replace(self, more=_AGAIN.sub("", self.more))
+
+    @property
+    def again(self) -> Self:
+        """The next attempt at the same."""
+        return replace(self, more=f"{self.first.more} again {self.attempt + 1}".lstrip())
 
     @classmethod
     def of(cls, text: str) -> Self | None:
@@ -72,3 +86,9 @@ class Run:
             "seconds": self.seconds,
             "told": self.told,
         }
+
+
+def last_attempts(runs: Iterable[Run]) -> list[Run]:
+    """Of runs that were tried several times the last one."""
+    last = {run.name.first: run for run in sorted(runs, key=lambda run: run.name.attempt)}
+    return list(last.values())

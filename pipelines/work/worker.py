@@ -20,7 +20,7 @@ from pipelines.webhook import Webhook
 from pipelines.work.durable import at_work, configure, idle, known_runs, launched, take_over, wait_for
 from pipelines.work.flows import Flows
 from pipelines.work.living import Living
-from pipelines.work.runs import Name, Policy, Run
+from pipelines.work.runs import Name, Policy, Run, last_attempts
 from pipelines.work.telling import Telling
 from pipelines.workspace import Workspace
 
@@ -90,6 +90,16 @@ class Worker:
             log.info("due", extra={"run": str(name)})
         return names
 
+    @property
+    def next_due(self) -> str:
+        """When the next session is due, to the minute."""
+        now = self.clock()
+        return self._timetable(now, None).next(now).isoformat(timespec="minutes")
+
+    def begin(self) -> None:
+        """Say that it is at work, and when there will be something to do."""
+        log.info("at work", extra={"target": self.flows.target, "next_due": self.next_due})
+
     def look(self, policy: Policy, began: datetime) -> bool:
         """`fire`, unless the database is away; whether it was there."""
         try:
@@ -105,7 +115,7 @@ class Worker:
         for name in found:
             wait_for(name)
             if name.job == "session":
-                asked = known_runs([str(Name("retrain", name.target, name.session))])
+                asked = last_attempts(known_runs([str(Name("retrain", name.target, name.session))]))
                 found += [run.name for run in asked if run.name not in found]
         return [run for name in found for run in known_runs([str(name)]) if run.name == name]
 
@@ -115,12 +125,12 @@ class Worker:
             return []
         wait = timedelta(minutes=self.workspace.config.jobs.retry_minutes)
         last = attempts[0]
-        attempt = last.name.attempt + 1
+        following = last.name.again
         # Counted from when the session was due: a worker whose clock is ahead asks too early, but not again and again.
         rested = "asked_at" not in last.told or now >= datetime.fromisoformat(last.told["asked_at"]) + wait
-        if not rested or now < timetable.due_at(last.name.session) + attempt * wait:
+        if not rested or now < timetable.due_at(last.name.session) + following.attempt * wait:
             return []
-        return [Name("session", self.flows.target, last.name.session, f"again {attempt}")]
+        return [following]
 
     def _timetable(self, now: datetime, newest: date | None) -> Timetable:
         first = min(now.date(), newest or now.date()) - timedelta(days=30)

@@ -25,5 +25,5 @@ class Bars(Frozen):
     """The newest settled bars of a symbol, or values of a series."""
 
     symbol: str = Field(description="Whose they are.", examples=["^IXIC"])
-    currency: str | None = Field(description="Of the prices; null for a series.", examples=["USD"])
+    currency: str | None = Field(description="Of the prices; null where nobody says, as of a series.", examples=["USD"])
     bars: list[Bar] = Field(description="The oldest first; empty where nothing is known yet.")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecaster.calibration import PRIOR, STEP, State, calibrate
+from forecaster.calibration import PRIOR, STEP, State, calibrate, calibrate_together
 from forecaster.contract import LEVELS, MEDIAN
 from forecaster.scores import INTERVALS, covered, crps
 
@@ -72,6 +72,14 @@ def test_equals_the_plain_loop_to_the_bit(seed, extra):
     assert fast_state == plain_state
     assert fast_state.digest == plain_state.digest
     assert not np.array_equal(fast, quantiles)
+
+
+def test_symbols_of_the_same_rows_are_calibrated_together_to_the_same_bits():
+    rows = with_holes(0)[0]
+    _, quantiles, outcomes = zip(*(with_holes(seed) for seed in range(5)), strict=True)
+    found = calibrate_together(rows, np.stack(quantiles, axis=2), np.stack(outcomes, axis=2))
+    for place, (own, came) in enumerate(zip(quantiles, outcomes, strict=True)):
+        assert np.array_equal(found[:, :, place], calibrate(rows, own, came, State.start(3))[0])
 
 
 def test_the_past_may_be_handed_over_as_a_state():

@@ -6,50 +6,32 @@ import numpy as np
 import pytest
 import torch
 from arch.univariate import SkewStudent
+from laws import LAWS, TAILS
 from scipy import stats
 from small_pool import CONTEXTS, TABLES, Still, contexts
 
 from forecaster.contract import LEVELS, MEDIAN
-from forecaster.families.base import Network
+from forecaster.families.base import Network, folded
 from forecaster.families.distributions import (
-    Gaussian,
     Grid,
     Head,
-    JohnsonSU,
     Parametric,
     SkewT,
     StudentCurve,
-    StudentT,
     make_component,
     make_head,
 )
 from forecaster.families.gru import GruFamily
 from forecaster.families.pool import Pool
+from forecaster.families.seq2seq import Seq2SeqFamily
 from forecaster.training.export import parity, to_onnx
 
 LEVEL = np.array(LEVELS)
 FAR = np.geomspace(0.01, 60, 60)
 PLACES = np.concatenate((-FAR[::-1], [0.0], FAR)).astype(np.float32)
 HEADS: tuple[Head, ...] = get_args(Head)
-TAILS = (2.06, 2.1, 2.5, 3.0, 4.0, 7.0, 15.0, 30.0, 60.0, 100.0, 200.0)
 
-CASES = [
-    *(
-        (Gaussian(), (location, scale), stats.norm(location, scale))
-        for location, scale in ((0, 1), (-0.3, 2), (4, 0.5))
-    ),
-    *((StudentT(), (0.2, 1.5, tail), stats.t(tail, 0.2, 1.5)) for tail in TAILS),
-    *(
-        (JohnsonSU(), (0.1, scale, skew, tail), stats.johnsonsu(skew, tail, 0.1, scale))
-        for scale, skew, tail in (
-            (1.0, 0.0, 1.0),
-            (2.0, -1.9, 0.6),
-            (0.5, 1.9, 0.6),
-            (1.0, 0.5, 3.0),
-            (3.0, -0.2, 30.0),
-        )
-    ),
-]
+CASES = [(make_head(name), parameters, law(*parameters)) for name, (law, tried) in LAWS.items() for parameters in tried]
 every_case = pytest.mark.parametrize(("head", "parameters", "law"), CASES, ids=lambda case: str(case)[:40])
 every_head = pytest.mark.parametrize("name", HEADS)
 
@@ -223,6 +205,23 @@ def test_a_networks_graph_answers_as_torch_does(name, size):
     assert parity(network, graph, contexts(size, seed=5)) <= 1e-5
 
 
+@pytest.mark.parametrize("family", [GruFamily(name="gru", hidden=4), Seq2SeqFamily(name="seq2seq", hidden=4)])
+def test_folding_changes_a_copy_and_no_answer(family):
+    torch.manual_seed(0)
+    network = family.build(Still.SPEC).eval()
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.add_(0.3 * torch.randn_like(weight))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    copy = folded(network)
+    with torch.inference_mode():
+        for found, expected in zip(copy(CONTEXTS), network(CONTEXTS), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-8)
+    assert network.shape is not None
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert (copy.shape is None) == (family.family == "gru")  # seq2seq reads all horizons out by the same weights
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_a_distributions_graph_answers_as_torch_does_through_a_pool(name):
     pool = Pool([Still(name), Still("gaussian")]).eval()
@@ -232,7 +231,7 @@ def test_a_distributions_graph_answers_as_torch_does_through_a_pool(name):
 
 
 def test_components_are_made_into_what_they_name():
-    for name in ("gaussian", "student_t", "johnson_su", "quantiles"):
+    for name in HEADS:
         head = make_head(name)
         part = head.components[0] if head.components else None
         assert type(make_component(part)) is type(head)

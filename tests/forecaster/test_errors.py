@@ -17,12 +17,12 @@ FACTS: dict[type[ForecasterError], tuple[object, ...]] = {
     errors.HomeUnwritable: (Path("home"), "No space left on device"),
     errors.UnknownSymbol: ("NONE", ["^IXIC", "^GSPC"]),
     errors.SourceError: ("yahoo", "AAPL", "answered 500; fetch again later"),
-    errors.FetchIncomplete: ({"AAPL": "deferred", "MSFT": "temporary"},),
+    errors.FetchIncomplete: ({"AAPL": (True, "yahoo: AAPL: answered 500"), "MSFT": (False, "no such symbol")},),
     errors.DataStale: ("AAPL", "2020-01-02"),
     errors.Delisted: ("AAPL", "2020-01-02"),
     errors.MissingSessions: ("T", ["2020-01-02", "2020-01-03", "2020-01-06", "2020-01-07"]),
     errors.ChannelHole: ("log_return", "2020-01-02"),
-    errors.NoHistory: ("T",),
+    errors.NoHistory: ("T", False, "files: T: no file T.csv"),
     errors.NoSessions: ("XNYS",),
     errors.TooShort: ("one window", 5, 8),
     errors.SnapshotMissing: (Path("a.parquet"),),
@@ -94,7 +94,7 @@ def test_a_message_is_one_line_with_its_facts_and_a_remedy(error):
 
 
 def test_an_unknown_symbol_is_not_echoed_at_length():
-    assert len(str(errors.UnknownSymbol("A" * 5000, []))) < 100
+    assert len(str(errors.UnknownSymbol("A" * 5000, []))) < 120
 
 
 def test_of_many_missing_sessions_the_first_are_shown():

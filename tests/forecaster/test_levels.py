@@ -14,9 +14,11 @@ from forecaster.contract import Floats, Target, WindowSpec
 from forecaster.facts import Facts
 from forecaster.families.base import Network, Spec
 from forecaster.families.gru import GruFamily
+from forecaster.families.mlp import MlpFamily
 from forecaster.families.naive import NaiveFamily
 from forecaster.features import Channels, compute
 from forecaster.panel import build_panel
+from forecaster.training.export import PARITY, parity, to_onnx
 from forecaster.windows import Sample, Windows, split
 
 WINDOW = WindowSpec(context=10, burn_in=4, channels=("change",))
@@ -152,6 +154,26 @@ def test_a_forecast_is_in_the_levels_unit(family):
             return np.asarray(model.eval()(torch.from_numpy(scaled.contexts(origins[-5:])))[0].numpy())
 
     np.testing.assert_allclose(answer(1000.0), 1000 * answer(1.0), rtol=1e-3)
+
+
+@pytest.mark.parametrize("family", [MlpFamily(name="mlp", lags=3), GruFamily(name="gru")], ids=lambda f: f.name)
+def test_a_graph_of_a_load_in_megawatt_hours_is_held_to_what_float32_can(family):
+    """Its quantiles lie 1e5 apart and its median near zero, where a share of the median would be no measure."""
+    windows = windows_over(1e5 * wave().close, horizon=3)
+    origins = windows.span(None, None)
+    contexts = torch.from_numpy(windows.contexts(origins[-40:]))
+    torch.manual_seed(0)
+    model = family.build(Spec(WINDOW, 3, "level"))
+    model.estimate([Sample(windows, origins)])
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.2 * torch.randn_like(weight))
+    graph = to_onnx(model.eval(), contexts[:3])
+    assert parity(model, graph, contexts) <= PARITY
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(1 + 1e-4)
+    assert parity(model, graph, contexts) > PARITY  # and another model is noticed
 
 
 def test_levels_are_split_like_prices():

@@ -169,12 +169,21 @@ def test_an_unknown_interval_is_refused():
         covered(np.zeros((1, 1, 25)), np.zeros((1, 1)), 0.77)
 
 
+def test_many_origins_score_as_few_do():
+    rng = np.random.default_rng(2)
+    quantiles, outcomes = np.sort(rng.normal(0, 0.01, (9000, 2, 25))), rng.normal(0, 0.01, (9000, 2))
+    rows = slice(4000, 8500)
+    assert (crps(quantiles, outcomes)[rows] == crps(quantiles[rows], outcomes[rows])).all()
+    whole = np.trapezoid(2 * pinball(quantiles, outcomes), np.array(LEVELS), axis=-1)
+    assert (crps(quantiles, outcomes) == whole).all()
+
+
 def test_scores_hold_all_figures_of_one_model():
     rng = np.random.default_rng(1)
     quantiles, outcomes = np.sort(rng.normal(0, 0.01, (7, 3, 25))), rng.normal(0, 0.01, (7, 3))
     found = Scores.of(quantiles, outcomes)
     assert (found.crps == 100 * crps(quantiles, outcomes)).all()
-    assert (found.pinball == 100 * pinball(quantiles, outcomes)).all()
+    assert found.pinball == (100 * pinball(quantiles, outcomes)).mean()
     assert (found.hits[0.8] == covered(quantiles, outcomes, 0.8)).all()
     for row in range(7):
         for step in range(3):

@@ -47,7 +47,7 @@ from forecaster.store.history import (
 )
 from forecaster.store.ledger import Entry, add_entries, issued, latest
 from forecaster.store.migrate import migrate
-from forecaster.store.schema import api_key, metadata, venue_session
+from forecaster.store.schema import api_key, metadata, venue_rules, venue_session
 from forecaster.store.scores import Score, add_scores, track
 from forecaster.store.tunings import Tuning, add_tuning
 from forecaster.store.visits import Visit, add_visit
@@ -102,6 +102,8 @@ def filled(store: Engine) -> Champion:
         add_artifact(connection, FIRST, NOW)
         add_run(connection, Run("k" * 64, FIRST.digest, "run", 1.5), b"tensors", NOW)
         connection.execute(insert(venue_session).values(venue="XNYS", session=NOW.date(), opens=NOW, closes=LATER))
+        span = {"start": NOW.date(), "end": LATER.date()}
+        connection.execute(insert(venue_rules).values(venue="XNYS", zone="UTC", rules="0" * 64, **span))
         connection.execute(insert(api_key).values(id="k", hash="h", name="one", scopes=["read"], created_at=NOW))
     beat(store, "w")
     add_alarms(store, [Alarm(TARGET, "age", "T", date(2020, 5, 1), 2.0, 1.0, "T is late", NOW)])
@@ -139,9 +141,8 @@ def test_a_store_from_before_weights_were_kept_is_taken_along(empty):
     filled(empty)
     before = counts(empty)
     assert before["weights"] == before["tuning"] == 1
-    lost = dict.fromkeys(
-        ("weights", "tuning", "look", "challenge", "score", "venue_session", "api_key", "worker", "alarm"), 0
-    )
+    later = ("weights", "tuning", "look", "challenge", "score", "venue_session", "api_key", "worker", "alarm")
+    lost = dict.fromkeys((*later, "venue_rules"), 0)
     for _ in range(2):
         migrate(empty, "0002")
         assert not {"weights", "tuning"} & set(inspect(empty).get_table_names())

@@ -155,7 +155,7 @@ def escaping(files: dict[str, bytes]) -> None:
 
 def without_calendar(files: dict[str, bytes]) -> None:
     del files["tables/venue_session.parquet"]
-    stated(files, lambda m: m.update(parts=[one for one in m["parts"] if "venue" not in one["name"]]))
+    stated(files, lambda m: m.update(parts=[one for one in m["parts"] if "venue_session" not in one["name"]]))
 
 
 def twice_the_same(files: dict[str, bytes]) -> None:

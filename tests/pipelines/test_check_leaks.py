@@ -90,7 +90,7 @@ def test_people_read_channel_session_and_origin(home: Path, tmp_path: Path) -> N
 def test_an_empty_store_says_what_to_do(tmp_path: Path) -> None:
     code, _, said = check(tmp_path / "home", SMALL)
     assert code == 1
-    assert "run `forecaster fetch`" in said
+    assert "run `forecaster fetch --run" in said
 
 
 FAULTY = {

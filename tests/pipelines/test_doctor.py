@@ -115,7 +115,7 @@ def test_a_database_without_our_tables_is_told_by_every_look_that_needs_it(empty
     found = {one.what: one for one in doctor(patient(empty, tmp_path / "h", datetime.now(UTC)))}
     assert list(found) == WHOLE
     assert [what for what, one in found.items() if not one.ok] == ["database", "data", "sources", "champion", "jobs"]
-    assert "needs 0007; run `forecaster migrate`" in found["database"].says
+    assert "needs 0008; run `forecaster migrate`" in found["database"].says
     assert "`forecaster fetch`" in found["data"].says
 
 

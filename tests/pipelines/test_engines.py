@@ -7,7 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
@@ -26,7 +27,7 @@ from pipelines.engines.cluster import Cluster
 from pipelines.engines.parcel import Packer
 from pipelines.engines.pool import Pool
 from pipelines.train import walk
-from tests.pipelines.questions import blas_threads, die, die_once, divide, refuse, total
+from tests.pipelines.questions import blas_threads, by_itself, die, die_once, divide, refuse, total
 from tests.pipelines.small_runs import GARCH, GRU, fetched, moved, prices, workspace
 
 pytestmark = [
@@ -100,6 +101,15 @@ def test_a_question_is_answered_on_one_thread_of_blas(workers: Workers) -> None:
     assert list(Pool(1).each(blas_threads, [1])) == [(1, (1,))]
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_threads_share_a_pool_and_no_process_answers_two_at_once(count: int, tmp_path: Path) -> None:
+    pool = Pool(count)
+    with closing(pool), ThreadPoolExecutor(4) as threads:
+        asked = [[(tmp_path, 10 * thread + number) for number in range(1 + thread % 2)] for thread in range(8)]
+        found = threads.map(lambda questions: dict(pool.each(by_itself, questions)), asked)
+        assert list(found) == [{question: question[1] for question in questions} for questions in asked]
+
+
 # What goes wrong
 
 
@@ -115,6 +125,15 @@ def test_what_a_killed_worker_had_in_hand_is_asked_again(workers: Workers, tmp_p
     answers = dict(workers.each(die_once, [(number, tmp_path / "died") for number in range(6)]))
     assert (tmp_path / "died").exists()
     assert {number: value for (number, _), value in answers.items()} == {number: number**2 for number in range(6)}
+
+
+def test_threads_that_share_a_pool_outlive_its_workers_together(tmp_path: Path) -> None:
+    pool = Pool(2)
+    asked = [[(number, tmp_path / f"died {thread}") for number in range(2, 6)] for thread in range(2)]
+    with closing(pool), ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(lambda questions: dict(pool.each(die_once, questions)), asked))
+    assert all((tmp_path / f"died {thread}").exists() for thread in range(2))
+    assert found == [{question: question[0] ** 2 for question in questions} for questions in asked]
 
 
 @pytest.mark.slow
@@ -143,6 +162,18 @@ def test_without_ray_there_is_one_line_with_the_remedy(monkeypatch: pytest.Monke
         list(Cluster(2).each(abs, [1, 2]))
 
 
+def test_a_node_that_does_not_start_in_time_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    def late(*_: object, **__: object) -> None:
+        raise Exception("The current node timed out during startup. This could\nhappen because")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", late)
+    with pytest.raises(EngineUnavailable, match="timed out during startup"):
+        list(Cluster(2).each(abs, [1, 2]))
+
+
 def test_an_address_without_ray_is_wrong_usage() -> None:
     from pipelines.cli import app
 
@@ -168,6 +199,26 @@ assert not psutil.wait_procs(mine, timeout=30)[1]
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
     assert done.stdout.split()
+
+
+REFUSED = """
+from contextlib import suppress
+from pipelines.engines.cluster import Cluster
+from tests.pipelines.questions import divide
+workers = Cluster(2)
+for _ in range(150):
+    with suppress(ZeroDivisionError):
+        list(workers.each(divide, [1, 0, 2, 3, 4, 5]))
+print(dict(workers.each(abs, [-1])))
+workers.close()
+"""
+
+
+def test_who_stops_asking_at_a_refusal_lives_on() -> None:
+    """Where the rest was cancelled, Ray aborted this process within some thirty refusals."""
+    done = subprocess.run([sys.executable, "-c", REFUSED], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout == "{-1: 1}\n"
 
 
 JOIN = """

@@ -155,9 +155,15 @@ def test_hours_without_an_offset_are_refused(tmp_path):
     [
         ("Date,Open,High,Low,Close\n2022-01-03,1,1,1,1\n", "no column volume; it has date, open, high, low, close"),
         ("Day,Open,High,Low,Close,Volume\n2022-01-03,1,1,1,1,1\n", "no column date; it has day"),
-        ("Date,Open,High,Low,Close,Volume\n2022-01-03,1,1,x,1,1\n", "something else than a number"),
-        ("Date,Open,High,Low,Close,Volume\n03/01/2022,1,1,1,1,1\n", "a date that is not like"),
-        ("", "cannot be read"),
+        (
+            "Date,Open,High,Low,Close,Volume\n2022-01-03,1,1,x,1,1\n",
+            "has 'x' in column low, row 1, which is no number; write it like 1234.5",
+        ),
+        (
+            "Date,Open,High,Low,Close,Volume\n03/01/2022,1,1,1,1,1\n",
+            "has '03/01/2022' in column date, row 1, and no date like 2024-12-31",
+        ),
+        ("", "is empty; write a header"),
     ],
 )
 def test_a_file_that_holds_no_bars_is_named_with_what_it_has(text, problem, tmp_path):

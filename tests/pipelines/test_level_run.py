@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,10 @@ import httpx
 import numpy as np
 import pytest
 
-from forecaster.errors import ConfigError
+from forecaster.errors import ConfigError, DataStale
 from pipelines.compare import Comparison, see
 from pipelines.config import load_config
+from pipelines.demo import demo
 from pipelines.issue import Issued, issue
 from pipelines.leaks import check_leaks
 from pipelines.promote import Promoted, promote
@@ -20,7 +21,7 @@ from pipelines.train import Walked, walk
 from pipelines.workspace import Workspace
 from serving.app import create_app
 from serving.settings import Settings
-from tests.pipelines.small_runs import GRU, fetched, levels, prices, toml, write_load
+from tests.pipelines.small_runs import GRU, fetched, levels, moved, prices, toml, workspace, write_load
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred as AnyType.*")  # mlflow, when it is imported
 
@@ -156,3 +157,22 @@ def test_a_first_channel_of_the_other_kind_is_refused(tmp_path, kind, channel):
     path.write_text(toml(run))
     with pytest.raises(ConfigError, match="window: the first channel must be"):
         load_config(path)
+
+
+def test_a_month_after_its_file_ended_a_series_is_reported_all_the_same(tmp_path):
+    write_load(tmp_path)
+    made = workspace(tmp_path / "home", levels(tmp_path, [GRU]), NOW + timedelta(days=30))
+    told: list[str] = []
+    _, story, page = demo(made, told.append)
+    assert told[0].startswith("fetched   1 subjects from files, ")
+    (forecast,) = story.issued
+    assert forecast.origin > str(story.universe[0].sessions[-1])
+    assert forecast.walk_quantiles == forecast.raw_quantiles  # the walk is in charge
+    assert page.exists()
+
+
+def test_a_series_that_ended_years_ago_is_stale(story, tmp_path):
+    made, later = moved(story.made.home.root, tmp_path / "home", story.made), NOW + timedelta(days=900)
+    list(made.fetcher({}, lambda: later).fetch([], ["LOAD"]))  # asked, and nothing new
+    with pytest.raises(DataStale, match="LOAD is stale since 2016-12-30"):
+        issue(made.engine, made.config, "LOAD", later)

@@ -141,7 +141,10 @@ def test_an_exception_of_ours_is_its_line_and_any_other_has_its_trace():
             log.exception("the run broke")
     """
     ours, other = lines(code)
-    assert (ours["error"], ours["problem"]) == ("NoChampion", "no champion for T yet; run `forecaster promote`")
+    assert (ours["error"], ours["problem"]) == (
+        "NoChampion",
+        "no champion for T yet; `forecaster demo` makes one, or in turn fetch, train, compare and promote",
+    )
     assert "trace" not in ours
     assert (other["error"], other["problem"]) == ("KeyError", "'nothing'")
     assert other["trace"].startswith("Traceback (most recent call last):\n")

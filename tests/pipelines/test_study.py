@@ -105,8 +105,12 @@ def test_the_study_that_ships_keeps_out_of_the_demos_test_years(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("trials = 2", "trials = 0", "study.trials: Input should be greater than or equal to 1"),
-        ("trials = 2", "trails = 2", "unknown key 'study.trails'; allowed here: files, information, trials"),
+        ("trials = 2", "trials = 0", "study.trials: must be at least 1, not 0"),
+        (
+            "trials = 2",
+            "trails = 2",
+            "unknown key 'study.trails', did you mean 'trials'\\? allowed here: files, information, trials",
+        ),
         ('"+ momentum" = ["momentum_3m"]', '"+ momentum" = []', "'\\+ momentum' adds no channel"),
         ('["momentum_3m"]', '["momentum_4m"]', "momentum_4m"),
         ('["momentum_3m"]', '["log_range"]', "a channel is named twice"),
@@ -123,6 +127,11 @@ def test_what_does_not_hold_is_said_in_one_line(tmp_path: Path, old: str, new: s
     with pytest.raises(ConfigError, match=said) as raised:
         read(tmp_path, TINY.replace(old, new))
     assert "\n" not in str(raised.value)
+
+
+def test_a_run_file_is_no_study(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"has no \[study\]: .*, as examples/study.toml does"):
+        load_study(Path(__file__).parents[2] / "examples" / "one_symbol.toml", None, tmp_path)
 
 
 def test_one_set_is_no_study(tmp_path: Path) -> None:

@@ -224,6 +224,14 @@ def changed(calendar: Calendar, at: int, change: str) -> Calendar:
     return replace(calendar, **columns)
 
 
+@given(venues, moments())
+def test_the_next_is_due_after_now_and_none_before_it(venue: str, now: datetime) -> None:
+    table = TABLES[venue]
+    due = table.next(now)
+    assert due > now
+    assert table.latest(due - timedelta(microseconds=1)) == table.latest(now) != table.latest(due)
+
+
 def test_over_at_is_the_next_close() -> None:
     table = TABLES["XNYS"]
     assert table.over_at(date(2018, 11, 21)) == datetime(2018, 11, 23, 18, tzinfo=UTC)  # a half day after Thanksgiving

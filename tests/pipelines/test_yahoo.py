@@ -234,7 +234,9 @@ def test_fault_05_a_server_that_hangs_or_drips_is_given_up_on_in_time(yahoo, tmp
     for known in (False, True):
         yahoo.behave(behaviour)
         start = time.monotonic()
-        with pytest.raises(SourceTemporary, match=rf"no answer within the deadline of {DEADLINE} s|connection failed"):
+        with pytest.raises(
+            SourceTemporary, match=rf"no answer within the deadline of {DEADLINE} s|no answer in time|no way to it"
+        ):
             source.bars("AAPL", None, NOW)
         assert DEADLINE - 0.2 < time.monotonic() - start < DEADLINE + 1.0
         yahoo.behave()

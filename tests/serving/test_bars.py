@@ -6,6 +6,7 @@ import pytest
 from small_store import NOW, SmallStore
 
 from forecaster.store.history import Row, actions_of, add_rows, bars_of, observations_of
+from forecaster.store.schema import instrument
 
 FIRST = date(2018, 12, 3)
 
@@ -85,6 +86,14 @@ def test_a_split_taken_back_is_none(store, service):
         add_rows(connection, actions_of("MSFT", "split"), [Row(day(2), settled(2), (1.0,))], NOW - timedelta(hours=1))
     with service() as running:
         assert [bar["close"] for bar in running.get("/v1/bars/MSFT").json()["bars"]] == [100.0, 100.0, 50.0]
+
+
+def test_a_currency_that_the_source_does_not_name_is_none(store, service):
+    trade(store, [100.0])
+    with store.engine.begin() as connection:
+        connection.execute(instrument.update().values(currency="unknown"))
+    with service() as running:
+        assert running.get("/v1/bars/MSFT").json()["currency"] is None
 
 
 def test_a_series_has_values(store, service):
