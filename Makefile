@@ -34,9 +34,12 @@ check: venv  ## style, types, import law
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Whoever replaces a worker of pytest that died may wait for ever: it is a failure and the end.
+# Whoever replaces a worker of pytest that died may wait for ever: it is a failure and the end. A test that hangs says
+# where, and is one, too.
+PYTEST := $(BIN)/pytest -n 2 --max-worker-restart 0 -o faulthandler_timeout=900 -o faulthandler_exit_on_timeout=true
+
 test: check docs  ## everything that must hold on every landing
-	$(BIN)/pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not slow"
+	$(PYTEST) --dist loadfile -m "not slow"
 
 proof: venv  ## every command of docs/evidence.md
 	$(BIN)/python scripts/proof.py
@@ -45,7 +48,7 @@ docs: venv  ## the site in site/, links checked, warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 docs-check: docs  ## what a reader would type, on every page and in every example, and what it prints
-	$(BIN)/pytest -n 2 --max-worker-restart 0 tests/test_docs.py tests/test_blocks.py tests/test_pages.py tests/test_half_hour.py tests/test_examples.py
+	$(PYTEST) tests/test_docs.py tests/test_blocks.py tests/test_pages.py tests/test_half_hour.py tests/test_examples.py
 
 pages: venv  ## run what the pages (or PAGES=...) tell to type, and put into them what it printed and drew
 	$(BIN)/python scripts/pages.py $(PAGES)

@@ -121,19 +121,52 @@ def test_what_a_worker_refuses_comes_back_as_it_was_said(workers: Workers) -> No
     assert dict(workers.each(abs, [-3, -4])) == {-3: 3, -4: 4}  # they go on
 
 
+def test_an_error_that_is_not_ours_says_where_in_a_worker_it_was_raised() -> None:
+    with closing(Pool(2)) as pool, pytest.raises(ZeroDivisionError) as raised:
+        list(pool.each(divide, [0, 1]))
+    assert "questions.py" in "".join(raised.value.__notes__)
+
+
+NEVER_CLOSED = """
+from tempfile import TemporaryDirectory
+first = TemporaryDirectory()  # what is first to want a word at the end has the last
+from pipelines.engines.pool import Pool
+pool = Pool(2)
+print(sorted(pool.each(abs, [-1, -2])))
+"""
+
+
+def test_a_pool_that_nobody_closed_does_not_keep_its_process() -> None:
+    done = subprocess.run([sys.executable, "-c", NEVER_CLOSED], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[(-2, 2), (-1, 1)]\n", "")
+
+
 def test_what_a_killed_worker_had_in_hand_is_asked_again(workers: Workers, tmp_path: Path) -> None:
     answers = dict(workers.each(die_once, [(number, tmp_path / "died") for number in range(6)]))
     assert (tmp_path / "died").exists()
     assert {number: value for (number, _), value in answers.items()} == {number: number**2 for number in range(6)}
 
 
-def test_threads_that_share_a_pool_outlive_its_workers_together(tmp_path: Path) -> None:
-    pool = Pool(2)
-    asked = [[(number, tmp_path / f"died {thread}") for number in range(2, 6)] for thread in range(2)]
-    with closing(pool), ThreadPoolExecutor(2) as threads:
+SHARED = """
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from pipelines.engines.pool import Pool
+from tests.pipelines.questions import die_once
+for _ in range(40):
+    with TemporaryDirectory() as folder, closing(Pool(2)) as pool, ThreadPoolExecutor(2) as threads:
+        asked = [[(number, Path(folder, f"died {thread}")) for number in range(2, 6)] for thread in range(2)]
         found = list(threads.map(lambda questions: dict(pool.each(die_once, questions)), asked))
-    assert all((tmp_path / f"died {thread}").exists() for thread in range(2))
+        assert all(Path(folder, f"died {thread}").exists() for thread in range(2))
     assert found == [{question: question[0] ** 2 for question in questions} for questions in asked]
+"""
+
+
+def test_threads_that_share_a_pool_outlive_its_workers_together() -> None:
+    """Where each of them shut the dead workers' executor down, they waited for ever within some ten deaths."""
+    done = subprocess.run([sys.executable, "-c", SHARED], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.slow
