@@ -13,6 +13,7 @@ venv: $(VENV)/.done  ## the environment, from pinned versions
 # torch first and pinned: with an open range pip would fetch gigabytes of CUDA.
 $(VENV)/.done: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is %d.%d; type: make venv PYTHON=python3.11" % sys.version_info[:2])'
+	@echo "making $(VENV): some minutes, 3 GB"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'

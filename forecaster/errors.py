@@ -175,6 +175,7 @@ class NoHistory(DataError):
     """Arguments: `problem`, what its source said when it was last asked, where it failed."""
 
     def __init__(self, subject: str, recorded_only: bool = False, problem: str | None = None) -> None:
+        self.problem = problem
         message = f"{subject}: nothing stored that was known by then; run `forecaster fetch` first"
         if recorded_only:
             message = f"{subject}: nothing of which it was recorded when it became known; leave --recorded-only out"

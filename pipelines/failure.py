@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from forecaster.errors import ForecasterError, HomeUnwritable
+from forecaster.errors import ForecasterError, HomeUnwritable, NoHistory
 from pipelines.options import DEFAULT_HOME
 
 _COMMAND = re.compile(r"`forecaster (?P<verb>[a-z-]+)(?P<rest>[^`]*)`")
@@ -23,11 +23,13 @@ def end(error: Exception, flags: Mapping[str, Collection[str]]) -> NoReturn:
     Arguments:
         flags: The options of each command, so that the one to type next is told as it has to be typed here.
     """
+    if isinstance(error, NoHistory) and error.problem is None:
+        _fail(f"{_typable(str(error), flags)} (this home is {_home().resolve()})")
     if isinstance(error, ForecasterError):
         _fail(_typable(str(error), flags))
     reason = _disk_trouble(error)
     if reason is not None:
-        _fail(str(HomeUnwritable(_asked("--home", os.environ.get("FORECASTER_HOME", str(DEFAULT_HOME))), reason)))
+        _fail(str(HomeUnwritable(str(_home()), reason)))
     away = _database_trouble(error)
     if away is not None:
         _fail(f"the database does not answer ({away}); see that it runs and that --database is right")
@@ -68,6 +70,10 @@ def _typable(line: str, flags: Mapping[str, Collection[str]]) -> str:
         return f"`forecaster {command['verb']}{command['rest']}{told}`"
 
     return _COMMAND.sub(completed, line)
+
+
+def _home() -> Path:
+    return Path(_asked("--home", os.environ.get("FORECASTER_HOME", str(DEFAULT_HOME))))
 
 
 def _asked(flag: str, otherwise: str = "") -> str:

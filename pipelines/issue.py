@@ -110,7 +110,8 @@ def _require_listed(engine: Engine, target: Target, symbol: str) -> None:
     if symbol not in target.symbols:
         raise UnknownSymbol(symbol, target.symbols)
     if target.kind == "return" and symbol not in all_instruments(engine):
-        raise NoHistory(symbol)
+        visit = last_visit(engine, symbol)
+        raise NoHistory(symbol, problem=None if visit is None else visit.problem)
     gone = is_delisted(engine, symbol)
     if gone is not None:
         raise Delisted(symbol, str(gone.stale_since))

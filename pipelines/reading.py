@@ -58,9 +58,8 @@ def load_toml(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         there = [one.name for one in sorted(path.parent.glob("*.toml"))]
         near = guess(path.name, there) or (f"; there are {', '.join(there[:5])}" if there else "")
-        raise ConfigError(
-            path, f"there is no such run file{near or '; start from examples/one_symbol.toml'}"
-        ) from error
+        begin = f" in {path.parent.resolve()}; begin with a copy of the project's examples/one_symbol.toml"
+        raise ConfigError(path, f"there is no such run file{near or begin}") from error
     except (OSError, UnicodeDecodeError) as error:
         kind = "is a folder, not a run file" if path.is_dir() else f"cannot be read ({error.__class__.__name__})"
         raise ConfigError(path, f"{kind}; name a TOML file in UTF-8") from error

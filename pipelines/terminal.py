@@ -105,10 +105,10 @@ def leaderboard(comparison: "Comparison", assumed: float) -> Table:
             f"{100 * row.coverage_80:.1f}",
             f"{100 * row.coverage_95:.1f}",
         )
-    may_be = comparison.best
+    may_be = ", ".join(comparison.best)
     table.caption = (
         f"* chosen by the validation years; skill, p against the random walk ({comparison.baseline}); calibrated\n"
-        f"none is better than it: p = {comparison.spa:.2g} (SPA); may be the best: {', '.join(may_be)} (MCS, 90 %)\n"
+        f"that none of them is better than it: p = {comparison.spa:.2g} (SPA); may be the best: {may_be} (MCS, 90 %)\n"
         f"{assumed:.0%} of the rows are known from when a rule says (assumed), the rest from when it was seen"
     )
     table.caption_justify = "left"

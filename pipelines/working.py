@@ -33,8 +33,10 @@ from pipelines.options import (
 from pipelines.work.runs import Policy
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipelines.terminal import Terminal
-    from pipelines.work.runs import Run
+    from pipelines.work.runs import Name, Run
     from pipelines.workspace import Workspace
 
 app = typer.Typer()
@@ -116,7 +118,9 @@ def catch_up(
     logs.start(os.environ, sys.stderr, logging.WARNING)
     workspace = open_workspace(home, run, database, tracking, crew=crew_of(workers, engine, address))
     with working(workspace, clock, lease) as worker:
-        done = worker.wait(worker.fire(policy, workspace.now))
+        due = worker.fire(policy, workspace.now)
+        _patience(terminal, due)
+        done = worker.wait(due)
         nothing = f"nothing is due before {worker.next_due}; `forecaster jobs` has what ran"
     _tell(terminal, done, nothing)
 
@@ -155,6 +159,7 @@ def retrain(
     with working(workspace, clock, lease) as worker:
         name = worker.flows.attempt(_day(workspace, session), model)
         worker.flows.ask_retraining(name, reason)
+        _patience(terminal, [name])
         done = worker.wait([name])
     _tell(terminal, done)
 
@@ -209,6 +214,13 @@ def _day(workspace: "Workspace", session: datetime | None) -> date:
         venue = workspace.config.target.venue
         raise ConfigError("--session", f"{asked} is no session of {venue} that is due; choose one up to {latest}")
     return asked
+
+
+def _patience(terminal: "Terminal", names: "Sequence[Name]") -> None:
+    """Whoever watches is told that silence is no fault."""
+    if terminal.interactive and names:
+        told = f"at work on {', '.join(map(str, names))}; this may take minutes"
+        terminal.say(f"{told}, and `forecaster jobs` in another terminal says where it is")
 
 
 def _tell(terminal: "Terminal", done: "list[Run]", nothing: str = "") -> None:

@@ -19,7 +19,7 @@ def complaints(found: Sequence[Mapping[str, Any]]) -> list[str]:
     told = [f"{_place(one, declared)}: {_words(one)}" for one in found if one["type"] != "extra_forbidden"]
     if len(told) > _MOST:
         told = [*told[:_MOST], f"... and {len(told) - _MOST} more"]
-    return told if not unknown else [*told, f"unknown keys: {unknown}"]
+    return told if not unknown else [*told, f"unknown keys: {unknown}; /docs lists those that are known"]
 
 
 def _place(one: Mapping[str, Any], declared: Collection[str]) -> str:
@@ -31,7 +31,8 @@ def _place(one: Mapping[str, Any], declared: Collection[str]) -> str:
 
 def _words(one: Mapping[str, Any]) -> str:
     # The one message of pydantic's that repeats its input.
-    return "is of no kind that is known here" if one["type"] == "union_tag_invalid" else str(one["msg"])
+    said = "is of no kind that is known here" if one["type"] == "union_tag_invalid" else str(one["msg"])
+    return said.removeprefix("Value error, ")
 
 
 def _fields(model: type[BaseModel]) -> set[str]:

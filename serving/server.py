@@ -100,6 +100,10 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen; what is loaded by then stays for good, and the collector of garbage is spared looking through it."""
         await super().startup(sockets)
+        if sys.stdout.isatty():
+            there = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
+            sys.stdout.write(f"http://{there}:{self.config.port} is the page, /docs there the API; Ctrl-C ends it\n")
+            sys.stdout.flush()
         gc.freeze()
         gc.enable()
 

@@ -34,7 +34,7 @@ def notebook(patient: Patient) -> str:
         return f"{said}; without the database nobody knows which alias is right"
     there = digest_of(target)
     if ours is None and there is None:
-        return f"{said}; no champion yet"
+        return f"{said}; no champion of {target} yet"
     mirrored, right = _short(there), _short(None if ours is None else ours.digest)
     if ours is None or mirrored != right:
         raise Unwell(f"{said}; alias {_ALIAS} of {target} is {mirrored}, the store's champion {right}; {_MIRROR}")

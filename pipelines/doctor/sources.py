@@ -75,7 +75,7 @@ def _remembered(patient: Patient, source: _Source) -> str:
     visits = [last_visit(patient.engine, one, source=source.name) for one in source.subjects]
     made = [one for one in visits if one is not None]
     if not made:
-        return f"{source.name} was not asked yet; `forecaster fetch` does"
+        return f"{source.name}, which this run names, was not asked yet; `forecaster fetch` does"
     newest = max(made, key=lambda one: one.asked_at)
     failed = [one for one in made if one.status not in _WELL]
     ago = _ago(patient.now, newest.asked_at)

@@ -3,9 +3,9 @@
 Bars need a date and `Open, High, Low, Close, Volume`, in any case and order. `Dividends`, `Capital Gains` and
 `Stock Splits` become actions, and prices are then taken as already split-adjusted, as Yahoo serves them; without those
 columns prices are taken as traded. `Adj Close` and any other column is left alone. The three-line header of yfinance's
-`download` is read by its Ticker line. Several bars a day become one a session, of those that start while the venue is
-open. A series is two columns, date and value. A folder says nothing of venues, currencies or publication: the first and
-the last are configured.
+`download` is read by its Ticker line; nasdaq.com's dollars, with the month first, are known by its `Close/Last`.
+Several bars a day become one a session, of those that start while the venue is open. A series is two columns, date and
+value. A folder says nothing of venues, currencies or publication: the first and the last are configured.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,6 +36,7 @@ from pipelines.sources.base import (
 
 _ENDINGS = (".csv", ".csv.gz", ".parquet")
 _THREE_LINES = ".multiheader"
+_NASDAQ = "close/last"
 _DATES = ("date", "datetime", "observation_date")
 _CASH, _SPLITS = ("dividends", "capital gains"), "stock splits"
 _OFFSET = r"(?:Z|[+-]\d\d:?\d\d)$"
@@ -186,7 +187,14 @@ def _read(path: Path, name: str) -> pd.DataFrame:
         table = table.iloc[2:, mine].rename(columns={"Price": "date"}).reset_index(drop=True)
         table.columns = table.columns.str.replace(r"\.\d+$", "", regex=True)  # several symbols: pandas numbers them
     table.columns = [str(column).strip().lower() for column in table.columns]
-    return table
+    return _of_nasdaq(table) if _NASDAQ in table and "date" in table else table
+
+
+def _of_nasdaq(table: pd.DataFrame) -> pd.DataFrame:
+    """A table as nasdaq.com writes it, with dollar signs and the month first, in our words."""
+    cells = pd.DataFrame({name: cells.str.strip().str.removeprefix("$") for name, cells in table.astype(str).items()})
+    cells["date"] = cells["date"].str.replace(r"^(\d\d)/(\d\d)/(\d{4})$", r"\3-\1-\2", regex=True)
+    return cells.rename(columns={_NASDAQ: "close"})
 
 
 def _need(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> None:

@@ -76,7 +76,7 @@ function standing(forecast) {
   const skill = forecast.no_skill
     ? [
         badge("No skill over the random walk", "caution"),
-        ` No model here has beaten ${WALK_SAYS} by more than chance. So that is the forecast shown.`,
+        ` No model here has passed the gate, which asks for a lead over ${WALK_SAYS} that chance does not explain, year after year of trying. So that is the forecast shown.`,
       ]
     : [
         badge("Passed the gate", "good"),

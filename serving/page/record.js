@@ -50,10 +50,10 @@ function apart(lines) {
     el(
       "p",
       {},
-      "Made afterwards, when the prices were known. It shows how the model behaves; it does not prove that it would have been right.",
+      "Made when prices that it is about could be known already. It shows how the model behaves; it does not prove that it would have been right.",
     ),
     ...(lines.some((line) => line.n) ? [charts(lines, "backfilled")] : []),
-    figures(lines, "Backfilled: made when prices were known"),
+    figures(lines, "Backfilled: made when prices could be known"),
   ];
 }
 

@@ -146,7 +146,9 @@ YAHOO = 'bars = { source = "yahoo" }\nmacro = { source = "fred" }'
 
 def test_sources_that_were_never_asked(store, tmp_path):
     said = sources(patient(store, tmp_path / "h", run=YAHOO))
-    assert said == "yahoo was not asked yet; `forecaster fetch` does; fred was not asked yet; `forecaster fetch` does"
+    assert said == "; ".join(
+        f"{name}, which this run names, was not asked yet; `forecaster fetch` does" for name in ("yahoo", "fred")
+    )
 
 
 def test_sources_that_answered(store, tmp_path):
@@ -168,7 +170,7 @@ def test_a_source_that_failed_and_why(store, tmp_path):
         Unwell, match=r"1 of 2 subjects were not answered \(refused: yahoo: .*500\); run `forecaster"
     ) as told:
         sources(patient(store, tmp_path / "h", run=YAHOO))
-    assert "fred was not asked yet" in str(told.value)
+    assert "fred, which this run names, was not asked yet" in str(told.value)
 
 
 def test_a_source_that_is_left_alone(store, tmp_path):
@@ -228,7 +230,9 @@ def test_an_alias_that_is_not_the_champion(store, tmp_path, mlflow, ours, theirs
 
 
 def test_neither_has_a_champion(store, tmp_path, mlflow):
-    assert notebook(patient(store, tmp_path / "h", tracking=mlflow.url)) == "version 3.17.2; no champion yet"
+    assert (
+        notebook(patient(store, tmp_path / "h", tracking=mlflow.url)) == f"version 3.17.2; no champion of {TARGET} yet"
+    )
 
 
 @pytest.mark.parametrize(

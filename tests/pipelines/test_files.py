@@ -33,6 +33,8 @@ STYLES = {
     "2022-01-03,11,12,9,10,500\n2022-01-04,10.5,11.5,10,11,600\n",
     "three lines, two symbols": "Price,Close,Close,High,High,Low,Low,Open,Open,Volume,Volume\n"
     "Ticker,Y,X,Y,X,Y,X,Y,X,Y,X\nDate,,,,,,,,,,\n2022-01-03,1,11,1,12,1,9,1,10,1,500\n2022-01-04,1,10.5,1,11.5,1,10,1,11,1,600\n",
+    "nasdaq.com": "Date,Close/Last,Volume,Open,High,Low\n"
+    "01/03/2022,$11.00,500,$10.00,$12.00,$9.00\n01/04/2022,$10.50,600,$11.00,$11.50,$10.00\n",
 }
 
 

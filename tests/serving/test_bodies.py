@@ -180,9 +180,9 @@ def test_fault_27_a_target_is_the_key_of_one(started, path, target):
 
 def test_fault_27_keys_of_the_callers_own_are_counted_and_not_named(started, path):
     own = {MARK: MARK, "\u0000": 1, "__class__": {}}
-    assert complaint(post(started, path, GOOD[path] | own)) == "unknown keys: 3"
+    assert complaint(post(started, path, GOOD[path] | own)) == "unknown keys: 3; /docs lists those that are known"
     nested = GOOD["/v1/predict"] | {"paths": {"count": 1, "seed": 0, MARK: 1}}
-    assert complaint(post(started, "/v1/predict", nested)) == "unknown keys: 1"
+    assert complaint(post(started, "/v1/predict", nested)) == "unknown keys: 1; /docs lists those that are known"
 
 
 def test_a_body_full_of_faults_is_answered_shortly(started):
