@@ -118,7 +118,7 @@ def catch_up(
     logs.start(os.environ, sys.stderr, logging.WARNING)
     workspace = open_workspace(home, run, database, tracking, crew=crew_of(workers, engine, address))
     with working(workspace, clock, lease) as worker:
-        due = worker.fire(policy, workspace.now)
+        due = worker.fire(policy, workspace.now, late=True)
         _patience(terminal, due)
         done = worker.wait(due)
         nothing = f"nothing is due before {worker.next_due}; `forecaster jobs` has what ran"

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -118,7 +118,7 @@ class Findings:
         """A line a cell; in points of skill."""
         return [
             {
-                "information": row["information"], "family": row["family"], "tuned": "yes" if row["tuned"] else "no",
+                "information": row["information"], "family": row["family"], "tuned": _tuned(row),
                 "skill": f"{100 * row['skill']:+.2f}", "s.e.": f"{100 * row['skill_se']:.2f}",
                 "each seed": " ".join(f"{100 * skill:+.2f}" for skill in row["seed_skills"]),
                 "validation": f"{100 * row['validation_skill']:+.2f}", "p": _chance(row["p"]),
@@ -126,6 +126,13 @@ class Findings:
             }
             for row in self.rows
         ]  # fmt: skip
+
+
+def _tuned(row: Mapping[str, Any]) -> str:
+    """Whether settings were searched for; kept are those that a search found no better than, as they were written."""
+    if not row["tuned"]:
+        return "no"
+    return "kept" if row["kept"] else "yes"
 
 
 def draw(found: Findings) -> Figure:

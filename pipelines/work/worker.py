@@ -72,11 +72,13 @@ class Worker:
             self._busy_at = now
         return stuck
 
-    def fire(self, policy: Policy, began: datetime) -> list[Name]:
+    def fire(self, policy: Policy, began: datetime, late: bool = False) -> list[Name]:
         """Ask for every session that is due, once; what was asked for now.
 
         Arguments:
             began: Since when somebody looks.
+            late: Look again at a session whose bars a file did not have yet. Nobody does so by the clock: a file that
+                ended years ago never has them.
         """
         now = self.clock()
         past = known_runs([f"session {self.flows.target} "], limit=50)
@@ -84,7 +86,9 @@ class Worker:
         timetable = self._timetable(now, newest)
         names = [Name("session", self.flows.target, day) for day in timetable.missed(newest, now, policy, began)]
         if not names and newest is not None and newest == timetable.latest(now):
-            names = self._again(now, timetable, [run for run in past if run.name.session == newest])
+            attempts = [run for run in past if run.name.session == newest]
+            stale = late and attempts[0].state == "stale"
+            names = [attempts[0].name.again] if stale else self._again(now, timetable, attempts)
         for name in names:
             self.flows.ask(name)
             log.info("due", extra={"run": str(name)})

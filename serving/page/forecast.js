@@ -99,7 +99,11 @@ function trailing(forecast) {
   if (!first) return "n = 0: nothing has matured yet. No backtest is shown in its place.";
   const skill = first.skill === null ? "" : `skill ${withError(first.skill, first.skill_se)} against the random walk, `;
   const held = `80% intervals held ${percent(first.coverage["80%"], 0)} of outcomes`;
-  return `${count(first.horizon, "session")} ahead, n = ${whole(first.n)}: ${skill}${held}.`;
+  const why =
+    forecast.no_skill && first.skill !== null
+      ? " That is the random walk, as calibrated by its record, against itself without."
+      : "";
+  return `${count(first.horizon, "session")} ahead, n = ${whole(first.n)}: ${skill}${held}.${why}`;
 }
 
 function picture(forecast, rows, unit) {

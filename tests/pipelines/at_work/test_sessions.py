@@ -176,6 +176,29 @@ def test_source_that_refuses_for_hours_defers_the_session(remote: tuple[Workspac
         assert see_to(one) == []
 
 
+def test_session_whose_file_was_late_is_seen_to_when_somebody_asks_again(tmp_path: Path) -> None:
+    """By the clock nobody does: most files that lack a session ended years ago."""
+    folder = tmp_path / "bars"
+    folder.mkdir()
+    found = yahoo_run()
+    found["data"]["bars"] = {"source": "files", "folder": str(folder)}
+
+    def bring(day: date) -> None:
+        lines = [",".join(map(str, bar)) for bar in bars_until(day)]
+        (folder / "^GSPC.csv").write_text("\n".join(("Date,Open,High,Low,Close,Volume", *lines)))
+
+    bring(DAYS[0])
+    made = crowned(fetched(tmp_path / "home", found, TABLE.due_at(DAYS[0])))
+    with at_work(made, TABLE.due_at(DAYS[1])) as (one, clock):
+        assert [run.state for run in see_to(one)] == ["stale"]
+        bring(DAYS[1])
+        clock.now += HOUR
+        assert see_to(one) == []
+        (done,) = one.wait(one.fire("latest", clock.now, late=True))
+        assert (done.state, done.name.more, done.told["issued"]) == ("done", "again 1", {"^GSPC": "live"})
+        assert one.fire("latest", clock.now, late=True) == []
+
+
 def test_attempts_go_on_after_the_fiftieth(made: Workspace) -> None:
     """A weekend of refusals; only the newest runs are looked at."""
     with at_work(made, TABLE.due_at(DAYS[0])) as (one, clock):
