@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from forecaster.contract import SYMBOL
+
 _MOST = 20
 _PARTS = frozenset({"body", "query", "path", "header", "cookie"})
 
@@ -30,8 +32,11 @@ def _place(one: Mapping[str, Any], declared: Collection[str]) -> str:
 
 
 def _words(one: Mapping[str, Any]) -> str:
-    # The one message of pydantic's that repeats its input.
-    said = "is of no kind that is known here" if one["type"] == "union_tag_invalid" else str(one["msg"])
+    if one["type"] == "union_tag_invalid":  # the one message of pydantic's that repeats its input
+        return "is of no kind that is known here"
+    said = str(one["msg"])
+    if said.endswith(f"'^{SYMBOL.pattern}$'"):
+        return "is no symbol; those are of capital letters, digits and ^ . - =, like ^IXIC"
     return said.removeprefix("Value error, ")
 
 

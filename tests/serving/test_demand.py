@@ -201,6 +201,7 @@ def test_horizon_and_levels_cut_it(ask):
         ({"levels": [0.5, 0.5]}, "body.levels: one is named twice"),
         ({"levels": [0.51]}, "body.levels.0: a level is one of 0.005, 0.01"),
         ({"symbols": []}, "body.symbols: List should have at least 1 item"),
+        ({"symbols": ["ixic"]}, "body.symbols.0: is no symbol; those are of capital letters"),
         ({"symbols": ["^IXIC"] * 2}, "body.symbols: one is named twice"),
         ({"symbols": [f"A{number}" for number in range(101)]}, "body.symbols: List should have at most 100 items"),
         ({"symbols": [f"A{number}" for number in range(10**5)]}, "body.symbols: List should have at most 100 items"),

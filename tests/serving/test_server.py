@@ -2,15 +2,20 @@
 
 import http.client
 import json
+import os
+import pty
 import re
+import select
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from typing import get_args
 
 import pytest
-from live import ROOT, Live
+from live import ROOT, Live, free_port
 from small_store import small_artifact
 
 from forecaster.errors import ConfigError
@@ -107,6 +112,20 @@ def test_who_connected_before_is_answered_after(store):
         with pytest.raises(ConnectionRefusedError):
             live.connect()
         assert live.process.wait(5) == -signal.SIGTERM
+
+
+def test_who_starts_it_in_a_terminal_is_told_where_the_page_is(tmp_path):
+    ours, theirs = pty.openpty()
+    port = free_port()
+    words = [sys.executable, "-m", "serving", "--port", str(port)]
+    around = os.environ | {"FORECASTER_HOME": str(tmp_path)}
+    with subprocess.Popen(words, env=around, stdout=theirs, stderr=subprocess.DEVNULL, cwd=ROOT) as process:
+        try:
+            assert select.select([ours], [], [], 60)[0]
+            told = os.read(ours, 1000).decode()
+        finally:
+            process.terminate()
+    assert told.startswith(f"http://127.0.0.1:{port} is the page")
 
 
 def test_who_says_nothing_does_not_keep_it_from_stopping(store):
