@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from pipelines.config import RunConfig, load_config
+from pipelines.config import RunConfig
 from pipelines.reading import first_problem, load_toml
 from pipelines.webhook import Event, sign
 from scripts.pages import BLOCK, COMMAND, DOCS, PAGES
@@ -27,7 +27,8 @@ EXAMPLES = shell.ROOT / "examples"
 ALL = (*sorted(DOCS.rglob("*.md")), README)
 FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>```+|~~~+)(?P<info>.*)$")
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
-SHOWN = re.compile(r'--8<-- "(.+)"\n')
+OF_THE_SITE = re.compile(r'^ *(?:--8<-- "|===[!+]* "|[!?]{3}[ +])', re.MULTILINE)
+"""What only the site's builder would make sense of."""
 DEMO = README.read_text("utf-8").partition("<!-- demo -->\n")[0].count("\n") + 2
 EVENT = json.loads(Event("alarm", "", date(2018, 12, 3), "", "", "", datetime(2018, 12, 3, tzinfo=UTC)).body())
 HISTORY = "log.md"
@@ -83,17 +84,22 @@ def complaints(fence: Fence) -> list[str]:
         if fence.page not in PAGES:
             return ["nobody runs this page"]
         told = "\n".join(one["command"] for one in COMMAND.finditer(fence.body)) if fence.kind == "console" else ""
-        return shell.problems(told, FILES[fence.page])
+        return stale(fence) + shell.problems(told, FILES[fence.page])
     if fence.kind in CHECKED:
         return CHECKED[fence.kind](fence)
     return [f"{fence.kind or 'a block without a kind'} is checked by nothing"]
 
 
-def toml(fence: Fence) -> list[str]:
-    """A run file, or tables that may stand in one."""
-    if shown := SHOWN.fullmatch(fence.body):
-        load_config(shell.ROOT / shown[1])
+def stale(fence: Fence) -> list[str]:
+    """A block that is called as a file of examples/ is that file."""
+    if not (fence.title or "").startswith("examples/"):
         return []
+    same = fence.body == (shell.ROOT / str(fence.title)).read_text("utf-8")
+    return [] if same else [f"{fence.title} is otherwise; put its text into the page"]
+
+
+def toml(fence: Fence) -> list[str]:
+    """Tables that may stand in a run file."""
     return refused(tomllib.loads(fence.body))
 
 
@@ -165,6 +171,18 @@ def test_a_block_is_run_or_held_against_what_reads_it(fence: Fence) -> None:
     if fence.page == README and fence.line == DEMO:
         return  # what the demo printed: `make readme`
     assert complaints(fence) == []
+
+
+def test_an_example_on_a_page_is_the_file() -> None:
+    titles = [one.title for one in BLOCKS if one.title and one.title.startswith("examples/")]
+    assert sorted(titles) == ["examples/level_series.toml", "examples/one_symbol.toml"]
+    for title in titles:
+        assert stale(Fence(DOCS / "data.md", 1, f'toml title="{title}"', "x = 1\n"))
+
+
+@pytest.mark.parametrize("page", ALL, ids=lambda page: page.name)
+def test_a_page_reads_in_a_clone_as_on_the_site(page: Path) -> None:
+    assert OF_THE_SITE.findall(page.read_text("utf-8")) == []
 
 
 @pytest.mark.parametrize("page", [page for page in ALL if page.name != HISTORY], ids=lambda page: page.name)

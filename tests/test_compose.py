@@ -103,6 +103,15 @@ def test_there_can_be_several_workers(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WORKERS)
+def test_files_of_ones_own_are_mounted_where_a_worker_looks(name: str) -> None:
+    text = (ROOT / "docker-compose.yml").read_text("utf-8")
+    told = yaml.safe_load(text.replace("# - ./prices", "- ./prices"))["services"][name]["volumes"]
+    assert told == [*SERVICES[name]["volumes"], "./prices:/prices:ro"]
+    last = (ROOT / "docker" / "worker.Dockerfile").read_text("utf-8").rpartition("\nFROM ")[2]
+    assert "WORKDIR" not in last  # so it starts in /, and `prices` is /prices
+
+
+@pytest.mark.parametrize("name", WORKERS)
 def test_a_worker_is_well_while_it_touches_its_file(name: str, tmp_path: Path) -> None:
     """The check itself, as the container runs it."""
     alive = tmp_path / "worker.alive"
