@@ -10,6 +10,7 @@ import numpy as np
 
 from forecaster.contract import Floats, Kind
 from forecaster.diagnostics.pit import Pit
+from forecaster.errors import TooShort
 from forecaster.multiple import SIZE, confidence_set, superior
 from forecaster.scores import INTERVALS
 from forecaster.significance import Rate, Skill, holm, rate
@@ -54,7 +55,7 @@ class Comparison:
     slices: dict[str, tuple[Slice, ...]]
     """Name to its skill by horizon, symbol, year and volatility regime."""
     trading: Trading | None
-    """What the candidate's forecasts of the first symbol would have earned; None for series."""
+    """What the candidate's forecasts of the first symbol would have earned; None for series, and for few sessions."""
     coverage: dict[str, dict[float, Rate]]
     reliability: dict[str, Floats]
     """Name to [Q]: share of outcomes below each level."""
@@ -185,10 +186,13 @@ def _slices(stage: Stage, scored: Scored, walk: Scored, folds: tuple[Spans, ...]
     return slices(scored.scores.crps, walk.scores.crps, stage.sessions, symbols, regimes)
 
 
-def _trade(stage: Stage, scored: Scored, tried: int) -> Trading:
+def _trade(stage: Stage, scored: Scored, tried: int) -> Trading | None:
     part, windows = stage.symbols[0], stage.symbols[0][0].windows
     origins = np.concatenate([sample.origins for sample in part])
-    return trade(windows.sessions, windows.targets[:, 0], origins, scored.quantiles, tried=max(tried, 1), seed=0)
+    try:
+        return trade(windows.sessions, windows.targets[:, 0], origins, scored.quantiles, tried=max(tried, 1), seed=0)
+    except TooShort:  # the scores stand without it
+        return None
 
 
 def covered(stage: Stage, scored: Scored) -> dict[float, Rate]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -50,6 +51,16 @@ def test_forecast_is_about_real_sessions_and_ordered_prices(small_home: HomeAndS
     assert (np.diff(prices, axis=1) > 0).all()
     assert (prices > 0).all()
     assert prices[0, 0] < 2506.85 < prices[0, -1]
+
+
+def test_a_month_of_test_years_is_told_without_a_trading_view(tmp_path: Path) -> None:
+    """Scores need 20 sessions, a Sharpe ratio 60: one may be told without the other."""
+    run = tmp_path / "short.toml"
+    run.write_text(re.sub(r"test_from = .*", "test_from = 2018-11-15", SMALL.read_text("utf-8")), "utf-8")
+    done = forecaster("demo", "--json", "--run", str(run), home=tmp_path / "home")
+    assert done.returncode == 0, done.stderr
+    page = Path(json.loads(done.stdout)["report"]).read_text("utf-8")
+    assert "Would it have made money?" not in page
 
 
 def test_random_walk_has_no_skill_against_itself(small_home: HomeAndSummary) -> None:
