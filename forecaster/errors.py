@@ -167,8 +167,9 @@ class MissingSessions(DataError):
 
 
 class ChannelHole(DataError):
-    def __init__(self, channel: str, session: str) -> None:
-        super().__init__(f"channel {channel} has no value on {session}; fetch its data or leave the channel out")
+    def __init__(self, channel: str, session: str, newest: bool = False) -> None:
+        more = "; if it is a feature of your own, see that it reads no later row" if newest else ""
+        super().__init__(f"channel {channel} has no value on {session}; fetch its data or leave the channel out{more}")
 
 
 class NoHistory(DataError):
@@ -283,7 +284,7 @@ class NotOnDemand(ForecasterError):
 
 class NotTrained(ForecasterError):
     def __init__(self, names: Iterable[str]) -> None:
-        super().__init__(f"not trained on this snapshot: {', '.join(names)}; run `forecaster train`")
+        super().__init__(f"not trained on this snapshot by this code: {', '.join(names)}; run `forecaster train`")
 
 
 class RunError(ForecasterError):

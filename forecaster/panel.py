@@ -20,8 +20,15 @@ from forecaster.contract import Dates, Floats
 from forecaster.errors import NoHistory
 from forecaster.facts import FIELDS, Facts, action_subject
 from forecaster.sessions import Calendar
+from forecaster.spelling import guess
 
 _VOLUME, _VALUE = FIELDS.index("volume"), FIELDS.index("value")
+
+
+def _numbered(name: str) -> int:
+    if name not in FIELDS:
+        raise ValueError(f"a panel has no column {name!r}{guess(name, FIELDS) or ';'} it has {', '.join(FIELDS)}")
+    return FIELDS.index(name)
 
 
 @dataclass(frozen=True)
@@ -44,8 +51,9 @@ class Panel:
 
         Raises:
             NoHistory: The panel was built without that subject.
+            ValueError: There is no such column.
         """
-        number = FIELDS.index(name)
+        number = _numbered(name)
         column = self._of(subject)[:, number]
         factor = self.factors.get(subject)
         if factor is None or number == _VALUE:
@@ -54,7 +62,7 @@ class Panel:
 
     def traded(self, name: str) -> Floats:
         """One column [T] of the target as it was traded."""
-        return self._of(self.symbol)[:, FIELDS.index(name)]
+        return self._of(self.symbol)[:, _numbered(name)]
 
     def dividends(self, subject: str) -> Floats:
         """Cash that went ex since the row before [T], a share adjusted like prices; 0 on most days."""

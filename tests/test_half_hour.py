@@ -43,4 +43,7 @@ def test_the_guide_says_how_many_files() -> None:
 def test_its_patches_fit_what_is_there(name: str) -> None:
     command = ["git", "apply", "--check", "-"]
     done = subprocess.run(command, cwd=ROOT, input=PATCHES[name], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{done.stderr}write it anew: git diff -U1"
+    assert done.returncode == 0, (
+        f"{done.stderr}a line beside those that {name} of docs/extend.md adds is another one now: apply it by hand, "
+        "write what `git diff -U1` says into the page's block, and take it back"
+    )

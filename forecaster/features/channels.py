@@ -119,4 +119,5 @@ def _require_no_holes(panel: Panel, names: Sequence[str], warm_ups: Sequence[int
         explained = (rows < first) | (since <= warm_ups[number])
         unexplained = np.flatnonzero(~finite[:, number] & ~explained)
         if unexplained.size:
-            raise ChannelHole(name, str(panel.sessions[unexplained[-1]]))
+            last = int(unexplained[-1])
+            raise ChannelHole(name, str(panel.sessions[last]), newest=last == rows[-1])

@@ -49,7 +49,7 @@ FACTS: dict[type[ForecasterError], tuple[object, ...]] = {
     errors.NotebookAway: ("connection refused",),
     errors.WorkerDied: (3,),
     errors.EngineUnavailable: ("ray", "it is not installed; run pip install 'forecaster[ray]'"),
-    errors.JobFailed: ("not trained on this snapshot: lstm; run `forecaster train`",),
+    errors.JobFailed: ("not trained on this snapshot by this code: lstm; run `forecaster train`",),
     errors.Overloaded: (1,),
     errors.DeadlineExceeded: (10.0,),
     errors.PromotionConflict: ("T-return-5",),

@@ -90,6 +90,13 @@ def test_quantiles_rise_with_the_level_for_any_context(family, size):
 
 
 @every_family
+def test_it_answers_on_as_many_sessions_as_it_says_it_reads(family):
+    """`reach` is what a run file is held against; a family that reads more fails at its first block."""
+    quantiles = answer(stirred(family, SPEC, WINDOWS), CONTEXTS[:2, -family.reach :])[0]
+    assert torch.isfinite(quantiles).all()
+
+
+@every_family
 def test_a_price_that_never_moves_has_a_forecast(family):
     quantiles = answer(stirred(family, SPEC, WINDOWS), torch.zeros(1, 32, 3))[0]
     assert torch.isfinite(quantiles).all()

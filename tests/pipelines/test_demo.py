@@ -110,7 +110,7 @@ def test_single_verbs_do_the_same_steps(small_home: HomeAndSummary, tmp_path: Pa
     assert verb("snapshot")["digest"] == first["snapshot"]
     early = forecaster("compare", *run, home=tmp_path)
     assert early.returncode == 1
-    assert "not trained on this snapshot: naive, ar, lstm; run `forecaster train --run" in early.stderr
+    assert "not trained on this snapshot by this code: naive, ar, lstm; run `forecaster train --run" in early.stderr
     assert [one["name"] for one in verb("train", "lstm", "naive")["trained"]] == ["naive", "lstm"]
     assert [one["fresh"] for one in verb("train")["trained"]] == [False, True, False]
     assert scores(verb("compare")) == scores(first)
