@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from forecaster.significance import Rate, Skill
+from forecaster.spelling import counted
 
 YEARLY = 0.05
 """Largest probability that the challenges of any 365 days promote a worthless recipe."""
@@ -131,7 +132,8 @@ def judge(evidence: Evidence) -> Decision:
         Check(
             "scored on the newest",
             evidence.behind <= LAG,
-            f"{evidence.behind} sessions of the data lie after the last scored one (at most {LAG})",
+            f"{counted(evidence.behind, 'session')} of the data {'lies' if evidence.behind == 1 else 'lie'} after the "
+            f"last scored one (at most {LAG})",
         ),
     ]
     return Decision(evidence.candidate, tuple(evidence.skills), tuple(checks))
@@ -143,7 +145,7 @@ def _better(evidence: Evidence) -> list[Check]:
     for rival, found in evidence.skills.items():
         figures = (
             f"skill {found.skill:+.2%} (s.e. {found.error:.2%}), p = {found.p:.2g} against {level:.2g} = "
-            f"{evidence.alpha:.2g} / {evidence.recipes} recipes seen"
+            f"{evidence.alpha:.2g} / {counted(evidence.recipes, 'recipe')} seen"
         )
         checks.append(Check(f"better than {rival}", found.p < level and found.skill > 0, figures))
     least = min(found.skill for found in evidence.skills.values())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.main import get_command
 
+from forecaster.spelling import counted
 from pipelines import admitting, keeping, proving, working
 from pipelines.failure import end
 from pipelines.front import PITCH, Front, flags_of
@@ -331,7 +332,7 @@ def score(
 
     terminal, reading = open_terminal(as_json), open_reading(run)
     found = run_score(open_home(home, database, None).open_store(), reading, clock())
-    told = [f"{one.symbol}: {one.scored} steps scored, {one.waiting} wait for their price" for one in found]
+    told = [f"{one.symbol}: {counted(one.scored, 'step')} scored, {one.waiting} without a price yet" for one in found]
     if not any(one.scored or one.waiting for one in found):
         told.append("no issued forecast is due: `forecaster issue` issues, `forecaster fetch` brings prices")
     terminal.result({"scored": [one.record() for one in found]}, *told)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from forecaster.spelling import counted
 from pipelines import report
 from pipelines.compare import see
 from pipelines.explain import explain
@@ -28,7 +29,7 @@ def demo(workspace: Workspace, say: Say, progress_bar: bool = False) -> tuple[di
     asked = dict.fromkeys(
         part.source for part, names in ((data.bars, data.symbols), (data.macro, data.series)) if names
     )
-    say(f"fetched   {len(fetched)} subjects from {' and '.join(asked)}, {added} new rows")
+    say(f"fetched   {counted(len(fetched), 'subject')} from {' and '.join(asked)}, {counted(added, 'new row')}")
     for line in (subject.says for subject in fetched if subject.says):
         say(line)
     frozen = workspace.snapshot

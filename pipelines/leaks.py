@@ -75,10 +75,10 @@ def lines(verdict: Verdict) -> list[str]:
         )
     done = verdict.search
     what = f"{len(said)} of them leak" if said else "nothing leaks"
-    refused = f", {done.refused} refused" if done.refused else ""
+    refused = f", {done.refused} refused (the view fails on changed data)" if done.refused else ""
     said.append(
-        f"{what}: {verdict.views} views at {done.origins} origins from {verdict.first} to {verdict.last}, "
-        f"{done.comparisons} comparisons{refused}"
+        f"{what}: {verdict.views} views (channels, contexts, targets) at {done.origins} origins from "
+        f"{verdict.first} to {verdict.last}, {done.comparisons} comparisons{refused}"
     )
     return said
 

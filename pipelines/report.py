@@ -33,6 +33,16 @@ class Story:
     issued: list[Issued]
     """A forecast a symbol; the first is drawn."""
 
+    @property
+    def walks(self) -> bool:
+        """Whether the random walk is in charge."""
+        return self.promoted.name == self.comparison.baseline
+
+    @property
+    def counted(self) -> bool:
+        """Whether any model says which contexts it has never seen."""
+        return any(row.remarks for row in self.comparison.rows)
+
 
 def write(story: Story, drawn: Mapping[str, Figure], folder: Path) -> Path:
     """Write page and pictures under a folder named after the comparison; the page's path.

@@ -123,7 +123,8 @@ def parts(comparison: "Comparison") -> Table:
         told, kind = ("" if one.kind == kind else one.kind), one.kind
         error = "-" if one.error is None else f"{100 * one.error:.2f}"
         p = "-" if one.p is None else f"{one.p:.2g}"
-        table.add_row(told, one.name, str(one.n), f"{100 * one.skill:+.2f}", error, p)
+        skill = "too few" if one.error is None else f"{100 * one.skill:+.2f}"
+        table.add_row(told, one.name, str(one.n), skill, error, p)
     return table
 
 

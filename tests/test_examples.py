@@ -12,8 +12,8 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 SAYS = {
     "one_symbol.py": ("har", "champion: ", "2019-01-02"),
     "universe.py": ("^GSPC\n", "^IXIC\n", "2019-01-02"),
-    "own_csv.py": ("fetched   1 subjects from files", "champion: "),
-    "level_series.py": ("fetched   1 subjects from files", "champion: "),
+    "own_csv.py": ("fetched   1 subject from files", "champion: "),
+    "level_series.py": ("fetched   1 subject from files", "champion: "),
     "custom_feature.py": ("nothing leaks", "skill with below_high: "),
 }
 

@@ -119,7 +119,7 @@ def test_the_gate_names_a_copy_a_constant_and_wide_tails():
     wide = as_they_are(stage, widened(walk.quantiles), answers.test)
     decision = put(stage, "wide", wide, {WALK: walk})
     assert f"better than {WALK}" in failed(decision)
-    assert "0.005 = 0.005 / 1 recipes seen" in decision.reason
+    assert "0.005 = 0.005 / 1 recipe seen" in decision.reason
 
 
 def test_a_years_challenges_spend_what_the_gate_allows():

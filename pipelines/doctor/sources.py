@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from forecaster.errors import ForecasterError
+from forecaster.spelling import counted
 from forecaster.store.visits import FAILURES, PROBE_EVERY, Visit, is_open, last_visit
 from pipelines.doctor.finding import Patient, Unwell
 from pipelines.sources.base import Surroundings
@@ -86,10 +87,10 @@ def _remembered(patient: Patient, source: _Source) -> str:
         )
     if failed:
         raise Unwell(
-            f"{source.name} was asked {ago}, and {len(failed)} of {len(made)} subjects were not answered "
-            f"({_why(failed)}); run `forecaster fetch` again"
+            f"{source.name} was asked {ago}, and {len(failed)} of {counted(len(made), 'subject')} "
+            f"{'was' if len(failed) == 1 else 'were'} not answered ({_why(failed)}); run `forecaster fetch` again"
         )
-    return f"{source.name} was asked {ago} and answered about {len(made)} of {len(source.subjects)} subjects"
+    return f"{source.name} was asked {ago} and answered about {len(made)} of {counted(len(source.subjects), 'subject')}"
 
 
 def _why(failed: Sequence[Visit]) -> str:

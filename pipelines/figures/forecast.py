@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from forecaster.contract import LEVELS, MEDIAN, Dates, Floats, Kind
-from pipelines.figures.style import BLUE, FADED, INK, RED, single
+from pipelines.figures.style import BLUE, FADED, INK, RED, legend, single
 
 _BANDS = ((0.025, 0.975, 0.16, "95%"), (0.1, 0.9, 0.26, "80%"), (0.25, 0.75, 0.42, "50%"))
 
@@ -30,7 +30,9 @@ def fan_chart(
     """
     origin, close = str(past[0][-1]), float(past[1][-1])
     title = f"{symbol}: the next {len(sessions)} sessions as seen from {origin} ({name})"
-    figure, axes = single(9, 4.6, title, "session", "price" if kind == "return" else "value")
+    figure, axes = single(
+        9, 4.6, title, f"session, {past[0][0]} to {sessions[-1]}", "price" if kind == "return" else "value"
+    )
     history = np.arange(1 - len(past[1]), 1)
     ahead = np.arange(len(sessions) + 1)
     axes.plot(history, past[1], color=INK, linewidth=1.4, label="close" if kind == "return" else "value")
@@ -47,5 +49,5 @@ def fan_chart(
     ticks = [*history[::-5][::-1], *ahead[1:]]
     names = [str(session)[5:] for session in past[0][::-5][::-1]] + [session[5:] for session in sessions]
     axes.set_xticks(ticks, names, rotation=45, ha="right", fontsize=8)
-    axes.legend(frameon=False, fontsize=8, loc="lower left")
+    legend(axes)
     return figure

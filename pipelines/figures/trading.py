@@ -29,8 +29,8 @@ def trading(found: Trading, symbol: str, name: str) -> Figure:
     hint = (
         f"Evaluation, not advice. Positions are {shares}, taken {_sessions(found.delay)} after the forecast's own, "
         f"when it can first be traded; {found.cost:g} basis points of what is bought or sold are paid, cash earns "
-        "nothing. Risk: standard deviation of a year's return. Sharpe: yearly return for each unit of risk, with its "
-        "standard error."
+        "nothing. Risk: standard deviation of a year's return. Sharpe: return for each unit of risk, with its standard "
+        "error. A year's return is compound in the list, and the mean in Sharpe and in the line above the picture."
     )
     title = f"Would it have made money? {symbol} by {name}, {first} to {last}, after costs"
     figure = plain(10, 6.6, title, hint)

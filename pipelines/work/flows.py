@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from forecaster.errors import ForecasterError, JobFailed, NotebookAway, PromotionConflict, WorkerDied
+from forecaster.spelling import counted
 from pipelines.timetable import Timetable, timetable_of
 from pipelines.work import daily, retraining
 from pipelines.work.durable import Queue, known_runs
@@ -88,7 +89,7 @@ class Flows(DBOSConfiguredInstance):
             if reason is not None:
                 more = reason.pop("more", reason["model"] or "")  # older outcomes of this step have none
                 self.ask_retraining(Name("retrain", self.target, session, more), Why(**reason))
-            says = f"{len(issued['issued'])} issued, {scored['scored']} steps scored"
+            says = f"{len(issued['issued'])} issued, {counted(scored['scored'], 'step')} scored"
             if not whole:
                 says += f"; nothing of {', '.join(checked['missing'][:3])} yet"
             told |= {"outcome": outcome, "says": says}

@@ -4,7 +4,7 @@ import { Problem } from "./api.js";
 import { draw } from "./charts.js";
 import { badge, el, facts, legend, table } from "./dom.js";
 import { Z } from "./record.js";
-import { chance, count, day, instant, percent, sentence, signed, whole } from "./words.js";
+import { chance, count, day, instant, NOTHING, percent, sentence, signed, whole } from "./words.js";
 
 export async function load(get, { symbol, target }) {
   if (!target)
@@ -95,6 +95,9 @@ function skills(colour, rows) {
   };
 }
 
+// Measured by itself: nothing to be tested.
+const isWalk = (row) => row.skill === 0 && !row.skill_se;
+
 function figures(rows) {
   const labels = [
     "Model",
@@ -104,22 +107,20 @@ function figures(rows) {
     "p",
     "p, corrected",
     "Error (CRPS)",
-    "80% held",
+    "In 80%",
     "Role",
   ];
   const cells = rows.map((row) => [
     row.model,
     row.family,
     signed(row.skill, 2),
-    percent(row.skill_se, 2),
-    chance(row.p),
-    chance(row.p_holm),
+    ...(isWalk(row) ? [NOTHING, NOTHING, NOTHING] : [percent(row.skill_se, 2), chance(row.p), chance(row.p_holm)]),
     row.crps?.toFixed(4) ?? "–",
     percent(row.coverage_80),
     [row.in_charge && "in charge", row.candidate && "put to the gate"].filter(Boolean).join(", "),
   ]);
   const caption =
-    "The best first. p: chance of such a skill by luck, and corrected for how many were compared. CRPS: in percent, or the series’ unit";
+    "The best first. p: chance of such a skill by luck, and corrected for how many were compared. CRPS: in percent, or the series’ unit. In 80%: outcomes that fell into the 80% interval";
   return table(
     caption,
     labels.map((label, place) => ({ label, kind: place > 1 && place < 8 ? "number" : null })),

@@ -87,7 +87,10 @@ function charts(lines, kind) {
     figure(
       "How often intervals held",
       [
-        [`dot ${kind}`, "outcomes inside"],
+        ...Object.keys(scored[0].coverage).map((name, index) => [
+          `dot ${kind} ${SHAPES[index % SHAPES.length]}`,
+          `inside ${name} intervals`,
+        ]),
         ["promise", "promised"],
       ],
       coverage,
@@ -142,7 +145,6 @@ function coverages(colour, scored, kind) {
     hovertemplate: "%{text}<extra></extra>",
   }));
   const promised = names.map((name) => [name, parseFloat(name) / 100]);
-  const note = { showarrow: false, yanchor: "middle" };
   const lowest = Math.min(...promised.map(([, share]) => share), ...traces.flatMap((one) => one.y));
   return {
     traces,
@@ -159,27 +161,16 @@ function coverages(colour, scored, kind) {
         y1: share,
         line: { color: colour.soft, width: 1, dash: "dot" },
       })),
-      annotations: [
-        ...promised.map(([name, share]) => ({
-          ...note,
-          xref: "paper",
-          x: 1,
-          y: share,
-          text: name,
-          xanchor: "left",
-          font: { size: 11, color: colour.soft },
-        })),
-        ...traces.map(({ x, y }, index) => ({
-          ...note,
-          x: x.at(-1),
-          y: y.at(-1),
-          text: names[index],
-          xanchor: "left",
-          xshift: 7,
-          bgcolor: colour.paper,
-          font: { size: 11, color: tint(colour, kind) },
-        })),
-      ],
+      annotations: promised.map(([name, share]) => ({
+        showarrow: false,
+        yanchor: "middle",
+        xref: "paper",
+        x: 1,
+        y: share,
+        text: name,
+        xanchor: "left",
+        font: { size: 11, color: colour.soft },
+      })),
     },
   };
 }
@@ -192,7 +183,7 @@ function figures(lines, caption) {
     "Waiting",
     "Skill",
     "Standard error",
-    ...names.map((name) => `${name} held`),
+    ...names.map((name) => `In ${name}`),
   ];
   const rows = lines.map((line) => [
     whole(line.horizon),

@@ -82,7 +82,7 @@ def test_people_read_channel_session_and_origin(home: Path, tmp_path: Path) -> N
     first, *_, last = done.stdout.splitlines()
     assert first.startswith("LEAK  gradient: its row of ")
     assert "when only facts after" in first
-    assert last.startswith("2 of them leak: 4 views at ")
+    assert last.startswith("2 of them leak: 4 views (channels, contexts, targets) at ")
     free = forecaster("check-leaks", "--run", str(SMALL), "--origins", "8", home=home)
     assert (free.returncode, free.stdout[:17]) == (0, "nothing leaks: 5 ")
 

@@ -39,7 +39,15 @@ def test_summary_has_what_is_promised(small_home: HomeAndSummary) -> None:
     assert [one["family"] for one in sorted(summary["leaderboard"], key=lambda r: r["name"])] == ["ar", "lstm", "naive"]
     assert {"family", "version", "digest", "reason"} <= summary["champion"].keys()
     assert {"symbol", "origin", "sessions", "levels", "price_quantiles"} <= summary["forecasts"][0].keys()
-    assert Path(summary["report"]).is_file()
+
+
+def test_the_report_says_first_whose_forecast_it_is(small_home: HomeAndSummary) -> None:
+    page = Path(small_home[1]["report"]).read_text("utf-8")
+    said = page.partition('class="verdict">')[2].partition("</p>")[0]
+    assert said.startswith("No model has passed the gate, so this forecast is the random walk's own")
+    assert small_home[1]["champion"]["reason"] in said
+    assert "of holding ^GSPC and" in page
+    assert "never seen" not in page.lower()  # no n-gram is there
 
 
 def test_forecast_is_about_real_sessions_and_ordered_prices(small_home: HomeAndSummary) -> None:

@@ -159,7 +159,7 @@ def test_sources_that_answered(store, tmp_path):
     visited(store, "CPILFESL", "temporary", timedelta(minutes=1), "other")  # is none of this run's
     assert sources(patient(store, tmp_path / "h", run=YAHOO)) == (
         "yahoo was asked 3 hours ago and answered about 2 of 2 subjects; "
-        "fred was asked 5 minutes ago and answered about 1 of 1 subjects"
+        "fred was asked 5 minutes ago and answered about 1 of 1 subject"
     )
 
 
@@ -167,7 +167,7 @@ def test_a_source_that_failed_and_why(store, tmp_path):
     visited(store, "^GSPC", "ok", timedelta(hours=3))
     visited(store, "^IXIC", "refused", timedelta(hours=3))
     with pytest.raises(
-        Unwell, match=r"1 of 2 subjects were not answered \(refused: yahoo: .*500\); run `forecaster"
+        Unwell, match=r"1 of 2 subjects was not answered \(refused: yahoo: .*500\); run `forecaster"
     ) as told:
         sources(patient(store, tmp_path / "h", run=YAHOO))
     assert "fred, which this run names, was not asked yet" in str(told.value)

@@ -164,7 +164,7 @@ def test_a_month_after_its_file_ended_a_series_is_reported_all_the_same(tmp_path
     made = workspace(tmp_path / "home", levels(tmp_path, [GRU]), NOW + timedelta(days=30))
     told: list[str] = []
     _, story, page = demo(made, told.append)
-    assert told[0].startswith("fetched   1 subjects from files, ")
+    assert told[0].startswith("fetched   1 subject from files, ")
     (forecast,) = story.issued
     assert forecast.origin > str(story.universe[0].sessions[-1])
     assert forecast.walk_quantiles == forecast.raw_quantiles  # the walk is in charge

@@ -116,6 +116,19 @@ def test_the_forecast_is_told_in_words_and_figures(opened, address):
     assert len(rows_of(panel, "Prices in USD")) == 120
 
 
+def test_no_column_of_the_past_is_cut_off_in_a_narrow_window(opened):
+    page = opened(view_of("past"))
+    page.set_viewport_size({"width": 1000, "height": 900})
+    frame = see(page, "past").get_by_role("region", name="One session ahead")
+    assert frame.evaluate("frame => frame.scrollWidth - frame.clientWidth") == 0
+
+
+def test_the_random_walk_is_not_tested_against_itself(opened):
+    panel = see(opened(view_of("models")), "models")
+    walk = next(row for row in rows_of(panel, "The best first") if row[0] == "naive")
+    assert walk[3:6] == ["\N{EN DASH}"] * 3
+
+
 def test_fewer_or_more_prices_can_be_shown(opened):
     page = opened(view_of("forecast"))
     panel = see(page, "forecast")
