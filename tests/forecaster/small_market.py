@@ -73,6 +73,10 @@ class Market:
     target: Target
     window: WindowSpec
 
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        """In a few words where hypothesis tells what failed: 88 kB of facts would hide it."""
+        printer.text(f"Market({len(self.facts)} facts about {', '.join(self.subjects)})")
+
     @property
     def symbol(self) -> str:
         return self.target.symbols[0]
