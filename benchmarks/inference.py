@@ -167,7 +167,7 @@ def large_batch(name: str, network: Network, artifact: Artifact, compiled: bool)
         ways["torch compiled"] = eager(torch.compile(network), contexts)
     ways |= {f"onnx by {rows}": by_rows(graph, contexts, rows) for rows in (32, 64, 128)}
     ways["onnx whole"] = by_rows(graph, contexts, BATCH)
-    for way, times in in_turns(ways, 9, time.process_time).items():
+    for way, times in in_turns(ways, 27, time.process_time).items():
         yield Timing.of(name, f"{BATCH} contexts", way, times)
     two = {"onnx by 64, 2 threads": by_rows(session(artifact, 2), contexts, 64)}
     for way, times in in_turns(two, 9, time.perf_counter).items():
