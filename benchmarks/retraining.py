@@ -231,9 +231,11 @@ def data_of(home: Home, config: RunConfig) -> float:
 
 def steps_of(home: Home) -> dict[str, float]:
     """Seconds from the first beginning to the last end of the steps of a name."""
-    names = "function_name, MIN(started_at_epoch_ms), MAX(completed_at_epoch_ms)"
-    mine = "function_name NOT LIKE 'DBOS.%' AND NOT (function_name = 'train' AND workflow_uuid LIKE 'retrain %')"
-    query = f"SELECT {names} FROM operation_outputs WHERE {mine} GROUP BY 1 ORDER BY 2"  # noqa: S608
+    query = (
+        "SELECT function_name, MIN(started_at_epoch_ms), MAX(completed_at_epoch_ms) FROM operation_outputs "
+        "WHERE function_name NOT LIKE 'DBOS.%' AND NOT (function_name = 'train' AND workflow_uuid LIKE 'retrain %') "
+        "GROUP BY 1 ORDER BY 2"
+    )
     with connect(home.jobs_url).connect() as connection:
         return {name: (ended - begun) / 1000 for name, begun, ended in connection.execute(text(query))}
 

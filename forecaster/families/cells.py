@@ -146,7 +146,7 @@ class Cell(nn.RNNBase):
     """States that go from one session to the next."""
 
     def _follow(self, *parts: Tensor) -> tuple[Tensor, ...]:
-        found = self.layer.apply(*parts)  # type: ignore[no-untyped-call]
+        found = self.layer.apply(*parts)  # type: ignore[no-untyped-call]  # torch does not type Function.apply
         return found if isinstance(found, tuple) else (found,)
 
     def _here(self, inputs: Tensor) -> bool:
@@ -160,16 +160,16 @@ class Rnn(Cell, nn.RNN):  # type: ignore[misc]  # torch types each forward its o
     layer = ElmanLayer
 
     def _follow(self, *parts: Tensor) -> tuple[Tensor, ...]:
-        return (ElmanLayer.apply(*parts, self.nonlinearity == "relu"),)  # type: ignore[no-untyped-call]
+        return (ElmanLayer.apply(*parts, self.nonlinearity == "relu"),)  # type: ignore[no-untyped-call]  # nor here
 
 
-class Lstm(Cell, nn.LSTM):  # type: ignore[misc]
+class Lstm(Cell, nn.LSTM):  # type: ignore[misc]  # as Rnn
     """nn.LSTM in everything but the time that training takes on a processor."""
 
     layer, carried = LstmLayer, 2
 
 
-class Gru(Cell, nn.GRU):  # type: ignore[misc]
+class Gru(Cell, nn.GRU):  # type: ignore[misc]  # as Rnn
     """nn.GRU in everything but the time that training takes on a processor."""
 
     layer = GruLayer

@@ -16,6 +16,9 @@ Shapes: T sessions, B blocks, D units. Arrays are float32, contiguous, and writt
 Each inner loop writes one array: the compiler gives up on vectors where it would have to rule out more overlaps.
 """
 
+# numba takes the types from the arrays that come in, and would not read those of a signature.
+# mypy: allow-untyped-defs
+
 from collections.abc import Callable
 from typing import Any
 
@@ -37,7 +40,7 @@ def _compiled(function: _Kernel) -> _Kernel:
 
 
 @numba.njit(fastmath=_EXACT, error_model="numpy", inline="always")
-def tanh(x):  # type: ignore[no-untyped-def]
+def tanh(x):
     """By a ratio of polynomials, to 3e-7: unlike the library's it can be done sixteen at a time.
 
     References:
@@ -59,13 +62,13 @@ def tanh(x):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(fastmath=_EXACT, error_model="numpy", inline="always")
-def sigmoid(x):  # type: ignore[no-untyped-def]
+def sigmoid(x):
     """(1 + tanh(x / 2)) / 2."""
     return float32(0.5) + float32(0.5) * tanh(float32(0.5) * x)
 
 
 @_compiled
-def lstm(gates, weight, states, cells, shown):  # type: ignore[no-untyped-def]
+def lstm(gates, weight, states, cells, shown):
     """Gates in torch's order: input, forget, candidate, output. `shown` [T, B, D] becomes tanh of the cells."""
     sessions, blocks, _ = gates.shape
     width = len(weight)
@@ -88,7 +91,7 @@ def lstm(gates, weight, states, cells, shown):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def lstm_back(grad, weight, gates, cells, shown, down, later, cell):  # type: ignore[no-untyped-def]
+def lstm_back(grad, weight, gates, cells, shown, down, later, cell):
     """What `lstm` leaves in, gradients out."""
     sessions, blocks, width = grad.shape
     one = float32(1.0)
@@ -114,7 +117,7 @@ def lstm_back(grad, weight, gates, cells, shown, down, later, cell):  # type: ig
 
 
 @_compiled
-def gru(gates, weight, bias, states, turned):  # type: ignore[no-untyped-def]
+def gru(gates, weight, bias, states, turned):
     """Gates in torch's order: reset, update, candidate. `turned` [T, B, D] becomes W_n h + bias, which r turns down."""
     sessions, blocks, _ = gates.shape
     width = len(weight)
@@ -135,7 +138,7 @@ def gru(gates, weight, bias, states, turned):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def gru_back(grad, weight, gates, states, turned, down, own, later):  # type: ignore[no-untyped-def]
+def gru_back(grad, weight, gates, states, turned, down, own, later):
     """What `gru` leaves in, gradients out; `own` [T, B, 3D] as `down`, by what the last state adds into each gate."""
     sessions, blocks, width = grad.shape
     one = float32(1.0)
@@ -165,7 +168,7 @@ def gru_back(grad, weight, gates, states, turned, down, own, later):  # type: ig
 
 
 @_compiled
-def elman(states, weight, rectified):  # type: ignore[no-untyped-def]
+def elman(states, weight, rectified):
     """tanh, or max(., 0) where `rectified`. States but for the first hold the inputs' part [T, B, D], before."""
     mixed = np.empty(states.shape[1:], np.float32)
     for t in range(len(states) - 1):
@@ -182,7 +185,7 @@ def elman(states, weight, rectified):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def elman_back(grad, weight, states, rectified, down, later):  # type: ignore[no-untyped-def]
+def elman_back(grad, weight, states, rectified, down, later):
     """What `elman` leaves in, gradients out."""
     sessions, blocks, width = grad.shape
     for t in range(sessions - 1, -1, -1):
